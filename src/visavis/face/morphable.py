@@ -1,0 +1,135 @@
+"""A linear model of the face mesh: camera, and shape coefficients learned from mesh tracks.
+
+A mesh is ``scale * R @ (mean + basis^T c) + t`` under weak perspective. The coefficients ``c`` hold identity and
+expression together; differences between two meshes of one person are expression alone, which is what
+motion transfer uses. It lets dense mesh motion travel as a short vector instead of 478 points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.face.mesh import LEFT_EYE, LEFT_IRIS, LIPS, RIGHT_EYE, RIGHT_IRIS
+from visavis.face.types import MESH_POINTS
+
+#: Values before the shape coefficients: ``tx, ty, log scale, rotation vector (3)``.
+CAMERA_VALUES = 6
+
+Array = NDArray[np.float32]
+
+
+def _weights() -> Array:
+    """How much each point counts in the basis: lids, irises and lips are small but are what people look at."""
+    weights = np.ones(MESH_POINTS, np.float32)
+    weights[list(LIPS + LEFT_EYE + RIGHT_EYE)] = 3
+    weights[list(LEFT_IRIS + RIGHT_IRIS) + [468, 473]] = 3
+    return weights
+
+
+def _rigid_weights() -> Array:
+    """How much each point counts in the camera: what the jaw, lips and lids move must not read as head motion."""
+    weights = np.ones(MESH_POINTS, np.float32)
+    weights[list(LIPS + LEFT_EYE + RIGHT_EYE)] = 0.02
+    weights[468:] = 0
+    weights[[152, 148, 176, 149, 150, 136, 172, 377, 400, 378, 379, 365, 397, 18, 200, 199, 175, 83, 313]] = 0.05
+    return weights
+
+
+_RIGID = _rigid_weights()
+
+
+def align(mesh: Array, reference: Array) -> tuple[float, Array, Array]:
+    """Weighted similarity from ``reference`` to ``mesh`` (Umeyama 1991).
+
+    Args:
+        mesh: ``float32 [478, 3]``.
+        reference: ``float32 [478, 3]``.
+
+    Returns:
+        ``(scale, R [3, 3], t [3])`` with ``mesh ~ scale * reference @ R.T + t``.
+    """
+    weight = (_RIGID / _RIGID.sum())[:, None]
+    centre_m, centre_r = (weight * mesh).sum(0), (weight * reference).sum(0)
+    m, r = mesh - centre_m, reference - centre_r
+    u, singular, vt = np.linalg.svd((weight * m).T @ r)
+    sign = np.ones(3)
+    sign[2] = np.sign(np.linalg.det(u @ vt))
+    rotation = (u * sign) @ vt
+    scale = float((singular * sign).sum() / (weight * r * r).sum())
+    scale = max(scale, 1e-6)
+    return scale, rotation.astype(np.float32), (centre_m - scale * rotation @ centre_r).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class LinearFaceModel:
+    """Mean and basis of unposed face meshes.
+
+    Attributes:
+        mean: ``float32 [478, 3]``, its rigid part centred on the origin with unit size.
+        basis: ``float32 [n, 478, 3]``; orthonormal under the point weights.
+    """
+
+    mean: Array
+    basis: Array
+
+    @property
+    def size(self) -> int:
+        """Length of a coefficient vector, camera included."""
+        return CAMERA_VALUES + len(self.basis)
+
+    def fit(self, mesh: Array) -> Array:
+        """Return ``float32 [6 + n]``: camera ``(tx, ty, log scale, rotation vector)``, then shape coefficients.
+
+        Args:
+            mesh: ``float32 [478, 3]`` in [-1, 1] over the crop.
+        """
+        scale, rotation, shift = align(mesh, self.mean)
+        unposed = (mesh - shift) @ rotation / scale
+        weights = _weights()[:, None] ** 2
+        shape = np.einsum("npd,pd->n", self.basis, weights * (unposed - self.mean))
+        turn = cv2.Rodrigues(rotation.astype(np.float64))[0][:, 0]
+        return np.concatenate([shift[:2], [np.log(scale)], turn, shape]).astype(np.float32)
+
+    def points(self, coefficients: Array) -> Array:
+        """Return the mesh ``float32 [478, 3]`` of a coefficient vector; its depth is centred on zero."""
+        shape = self.mean + np.einsum("n,npd->pd", coefficients[CAMERA_VALUES:], self.basis)
+        rotation = cv2.Rodrigues(coefficients[3:6].astype(np.float64))[0]
+        posed = np.exp(coefficients[2]) * shape @ rotation.T
+        posed[:, :2] += coefficients[:2]
+        return posed.astype(np.float32)
+
+
+def learn(meshes: Array, size: int, rounds: int = 3) -> LinearFaceModel:
+    """Learn a model from meshes ``float32 [N, 478, 3]`` of many people: alignment to the mean, then PCA.
+
+    Args:
+        meshes: training meshes in [-1, 1] over their crops.
+        size: number of shape coefficients n.
+        rounds: how often the mean is aligned anew.
+    """
+    mean = meshes[np.argmin(np.abs(meshes[:, 4, 0] - meshes[:, 168, 0]))]
+    mean = _normalised(mean)
+    for _ in range(rounds):
+        unposed = np.stack([_unpose(mesh, mean) for mesh in meshes])
+        mean = _normalised(unposed.mean(0))
+    unposed = np.stack([_unpose(mesh, mean) for mesh in meshes])
+    weights = _weights()[None, :, None]
+    residual = ((unposed - mean) * weights).reshape(len(meshes), -1).astype(np.float64)
+    _, vectors = np.linalg.eigh(residual.T @ residual)
+    components = vectors[:, ::-1][:, :size].T.reshape(size, MESH_POINTS, 3)
+    return LinearFaceModel(mean.astype(np.float32), (components / weights).astype(np.float32))
+
+
+def _normalised(mesh: Array) -> Array:
+    weight = (_RIGID / _RIGID.sum())[:, None]
+    centred = mesh - (weight * mesh).sum(0)
+    return (centred / np.sqrt((weight * centred**2).sum())).astype(np.float32)
+
+
+def _unpose(mesh: Array, mean: Array) -> Array:
+    scale, rotation, shift = align(mesh, mean)
+    return ((mesh - shift) @ rotation / scale).astype(np.float32)

@@ -1,0 +1,105 @@
+"""The shape of an AVFR network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AvfrConfig:
+    """Shape of an AVFR-GAN generator; travels inside its checkpoint.
+
+    Attributes:
+        size: side of the square pictures; h = w in the paper.
+        keypoints: K of equation 1.
+        jacobians: whether keypoints carry a local 2x2 frame, as in the first order model.
+        structural_prior: mesh drawing and segmentation as channels 4 and 5 of the detector's input.
+        sound: audio encoder and audio-visual attention (equation 2).
+        identity_aware: the identity encoder and its skip connections; without it the decoder sees Enc_dec alone.
+        mesh_motion: a thin-plate warp by the face mesh as one more candidate motion, and the mesh's drawing as a
+            condition of the decoder. Ours; see docs/adr.
+        align_identity: warp the identity encoder's features with the dense motion before they join. Ours.
+        composite: blend the decoder's picture with the warped source by a predicted mask. Ours.
+        mesh_coefficients: shape coefficients n of the linear face model.
+        channels: c, depth of Enc_motion, Enc_aud and Enc_query.
+        detector_width, detector_blocks, detector_max: hourglass of the keypoint detector, at h/4.
+        motion_width, motion_blocks, motion_max: hourglass of the dense motion network, at h/4.
+        widths: channels of the identity encoder and the decoder at h, h/2 and h/4.
+        bottleneck_blocks: residual SPADE blocks at h/4 in the decoder.
+        condition_channels: channels that Enc_dec is squeezed to before it modulates the SPADE blocks; 0 keeps all.
+        modulation_kernel: kernel of the convolutions that make gamma and beta.
+    """
+
+    size: int = 256
+    keypoints: int = 10
+    jacobians: bool = True
+    structural_prior: bool = True
+    sound: bool = True
+    identity_aware: bool = True
+    mesh_motion: bool = False
+    align_identity: bool = False
+    composite: bool = False
+    mesh_coefficients: int = 40
+    channels: int = 256
+    detector_width: int = 32
+    detector_blocks: int = 5
+    detector_max: int = 1024
+    motion_width: int = 64
+    motion_blocks: int = 5
+    motion_max: int = 1024
+    widths: tuple[int, int, int] = (64, 128, 256)
+    bottleneck_blocks: int = 6
+    condition_channels: int = 0
+    modulation_kernel: int = 3
+
+    @classmethod
+    def paper256(cls) -> AvfrConfig:
+        """`avfr-paper-256`: the method as published, with the first order model's widths."""
+        return cls()
+
+    @classmethod
+    def compact256(cls) -> AvfrConfig:
+        """`avfr-256`: the same method at a size for a CPU, with our additions."""
+        return cls(
+            mesh_motion=True,
+            align_identity=True,
+            composite=True,
+            channels=64,
+            detector_width=16,
+            detector_blocks=4,
+            detector_max=128,
+            motion_width=24,
+            motion_blocks=4,
+            motion_max=192,
+            widths=(16, 40, 72),
+            bottleneck_blocks=4,
+            condition_channels=24,
+            modulation_kernel=1,
+        )
+
+    @classmethod
+    def tiny(cls) -> AvfrConfig:
+        """A network small enough for tests, with every part switched on."""
+        return cls(
+            size=64,
+            keypoints=3,
+            mesh_motion=True,
+            align_identity=True,
+            composite=True,
+            mesh_coefficients=4,
+            channels=8,
+            detector_width=4,
+            detector_blocks=2,
+            detector_max=16,
+            motion_width=4,
+            motion_blocks=2,
+            motion_max=16,
+            widths=(4, 6, 8),
+            bottleneck_blocks=1,
+            condition_channels=4,
+            modulation_kernel=1,
+        )
+
+
+#: Names under which configurations can be asked for without weights.
+NAMED = {"avfr-256": AvfrConfig.compact256, "avfr-paper-256": AvfrConfig.paper256}

@@ -1,0 +1,339 @@
+"""The AVFR-GAN network, to be read next to the paper (section 3 and figure 2).
+
+Names of the paper: ``F_s``, ``F_d`` are the source and driving pictures, ``I_s``, ``I_d`` the same with their
+priors, ``Enc_motion`` the source features warped by the dense motion, ``Enc_aud`` and ``Enc_query`` the two
+encodings of the sound, ``Enc_attn`` the attention, ``Enc_dec`` their concatenation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from visavis.face.mesh import CONTROL_POINTS
+from visavis.face.types import MESH_POINTS
+from visavis.generators.avfr.config import AvfrConfig
+from visavis.generators.avfr.sound import QueryEncoder, SoundEncoder
+from visavis.motion.keypoints import KeypointDetector
+from visavis.motion.types import KeypointMotion
+from visavis.nn.attention import AudioVisualAttention
+from visavis.nn.blocks import AntiAliasDownsample, Hourglass, SameBlock
+from visavis.nn.dense_motion import keypoint_heatmaps, sparse_motions
+from visavis.nn.norms import SpadeResBlock
+from visavis.nn.thin_plate import warp_grid
+from visavis.nn.warp import coordinate_grid, resize_grid, sample
+
+_FOLD = 4  # h / 4: the scale of motion and of every Enc_
+_VARIANCE = 0.01
+_MESH_HEAD_START = 4.0  # initial logit of the mesh among the candidate motions
+_COMPOSITE_START = 1.0
+
+
+@dataclass(frozen=True)
+class Still:
+    """Everything that depends on the source alone.
+
+    Attributes:
+        picture: ``F_s``, ``[B, 3, S, S]`` in [0, 1].
+        small: ``F_s`` at S/4.
+        features: what the dense motion warps into Enc_motion, ``[B, c, S/4, S/4]``.
+        identity: features of the identity encoder at S, S/2 and S/4; empty without it.
+        motion: keypoints (and mesh coefficients) of the source.
+        mesh: control points of the source's mesh ``[B, N, 2]``, or None.
+        drawing: drawing of the source's mesh ``[B, 1, S, S]``, or None.
+    """
+
+    picture: Tensor
+    small: Tensor
+    features: Tensor
+    identity: tuple[Tensor, ...]
+    motion: KeypointMotion
+    mesh: Tensor | None
+    drawing: Tensor | None
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What one forward pass gives.
+
+    Attributes:
+        picture: ``F_gen``, ``[B, 3, S, S]`` in [0, 1].
+        warped: the source moved by the dense motion alone, same shape.
+        grid: dense motion ``[B, S/4, S/4, 2]``: for each place of the output, where it samples the source.
+        mask: share of each candidate motion ``[B, candidates, S/4, S/4]``.
+        attention: Enc_attn ``[B, 1, S/4, S/4]``, or None without sound.
+    """
+
+    picture: Tensor
+    warped: Tensor
+    grid: Tensor
+    mask: Tensor
+    attention: Tensor | None
+
+
+class MeshModel(nn.Module):
+    """The linear face model as buffers, so that a receiver has it with the weights.
+
+    See :class:`visavis.face.morphable.LinearFaceModel`, which fits it.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    control: Tensor
+
+    def __init__(self, coefficients: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(MESH_POINTS, 3))
+        self.register_buffer("basis", torch.zeros(coefficients, MESH_POINTS, 3))
+        self.register_buffer("control", torch.tensor(CONTROL_POINTS), persistent=False)
+
+    def control_points(self, values: Tensor) -> Tensor:
+        """Control points ``[B, N, 2]`` of mesh values ``[B, 6 + n]``."""
+        with torch.autocast(values.device.type, enabled=False):
+            values = values.float()
+            mean, basis = self.mean[self.control], self.basis[:, self.control]
+            shape = mean + torch.einsum("bn,npd->bpd", values[:, 6:], basis.float())
+            turned = shape @ rotation_matrix(values[:, 3:6]).transpose(1, 2)
+            return values[:, 2, None, None].exp() * turned[..., :2] + values[:, None, :2]
+
+
+def rotation_matrix(vector: Tensor) -> Tensor:
+    """Rodrigues: ``[B, 3]`` rotation vectors to ``[B, 3, 3]`` matrices."""
+    angle = vector.norm(dim=1).clamp_min(1e-8)[:, None, None]
+    x, y, z = (vector / angle[:, :, 0]).unbind(1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).view(-1, 3, 3)
+    eye = torch.eye(3, device=vector.device)
+    return eye + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
+
+
+class CandidateMotion(nn.Module):
+    """Dense motion from candidates: background, K keypoint motions and, if wanted, the mesh's thin-plate warp."""
+
+    def __init__(self, config: AvfrConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.candidates = config.keypoints + 1 + config.mesh_motion
+        drawings = 2 * _FOLD**2 if config.mesh_motion else 0
+        channels = config.keypoints + 1 + 3 * self.candidates + drawings
+        self.hourglass = Hourglass(config.motion_width, channels, config.motion_blocks, config.motion_max)
+        out = self.hourglass.out_filters
+        self.mask = nn.Conv2d(out, self.candidates, 7, padding=3)
+        self.occlusion = nn.Conv2d(out, 1, 7, padding=3)
+        if config.mesh_motion:
+            self.residual = nn.Conv2d(out, 2, 7, padding=3)
+            nn.init.zeros_(self.residual.weight)
+            nn.init.zeros_(self.residual.bias)  # type: ignore[arg-type]
+            with torch.no_grad():
+                self.mask.bias[-1] += _MESH_HEAD_START  # type: ignore[index]
+
+    def forward(
+        self, still: Still, driving: KeypointMotion, mesh: Tensor | None, drawing: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return grid ``[B, h, w, 2]``, occlusion ``[B, 1, h, w]`` in [0, 1], and mask ``[B, candidates, h, w]``."""
+        height, width = still.small.shape[2:]
+        grid = coordinate_grid(height, width, align_corners=False, device=still.small.device)
+        source = still.motion
+        motions = sparse_motions(source.points, source.jacobians, driving.points, driving.jacobians, grid)
+        heat = keypoint_heatmaps(driving.points, grid, _VARIANCE) - keypoint_heatmaps(
+            source.points, grid, _VARIANCE
+        )
+        heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], 1)
+        parts = [heat]
+        if mesh is not None and still.mesh is not None:
+            by_mesh = warp_grid(mesh, still.mesh, grid)
+            motions = torch.cat([motions, by_mesh[:, None]], 1)
+        count = motions.shape[1]
+        spread = still.small[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
+        parts.append(sample(spread, motions.flatten(0, 1)).view(-1, 3 * count, height, width))
+        if drawing is not None and still.drawing is not None:
+            parts += [F.pixel_unshuffle(drawing, _FOLD), F.pixel_unshuffle(still.drawing, _FOLD)]
+        seen = self.hourglass(torch.cat(parts, 1))
+        mask = self.mask(seen).float().softmax(1)
+        dense = (mask[..., None] * motions).sum(1)
+        if self.config.mesh_motion:
+            dense = dense + 0.1 * self.residual(seen).float().tanh().permute(0, 2, 3, 1)
+        return dense, self.occlusion(seen).float().sigmoid(), mask
+
+
+class AppearanceEncoder(nn.Module):
+    """Source features at S/4 that the dense motion warps (the first order model's encoder)."""
+
+    def __init__(self, config: AvfrConfig) -> None:
+        super().__init__()
+        first, middle, _ = config.widths
+        self.first = SameBlock(3, first, kernel_size=7, padding=3)
+        self.down = nn.Sequential(_halve(first, middle), _halve(middle, config.channels))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return self.down(self.first(picture))  # type: ignore[no-any-return]
+
+
+def _halve(inside: int, outside: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, 3, stride=2, padding=1), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
+    )
+
+
+class IdentityEncoder(nn.Module):
+    """First half of the identity-aware generator: residual SPADE blocks over F_s, modulated by F_s."""
+
+    def __init__(self, config: AvfrConfig) -> None:
+        super().__init__()
+        first, middle, last = config.widths
+        kernel = config.modulation_kernel
+        self.first = nn.Conv2d(3, first, 3, padding=1)
+        self.down = nn.ModuleList([nn.Conv2d(first, middle, 3, stride=2, padding=1)])
+        self.down.append(nn.Conv2d(middle, last, 3, stride=2, padding=1))
+        self.blocks = nn.ModuleList([SpadeResBlock(w, w, 3, modulation_kernel=kernel) for w in config.widths])
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
+        """Return features at S, S/2 and S/4; the last is the identity code."""
+        x = self.blocks[0](self.first(picture), picture)
+        features = [x]
+        for down, block in zip(self.down, self.blocks[1:], strict=True):
+            x = block(down(x), picture)
+            features.append(x)
+        return tuple(features)
+
+
+class Decoder(nn.Module):
+    """Second half of the identity-aware generator: Enc_dec and the identity code to a picture."""
+
+    def __init__(self, config: AvfrConfig, enc_dec: int) -> None:
+        super().__init__()
+        self.config = config
+        first, middle, last = config.widths
+        aware = int(config.identity_aware)
+        condition = config.condition_channels or enc_dec
+        kernel = config.modulation_kernel
+        self.squeeze = nn.Conv2d(enc_dec, condition, 1) if config.condition_channels else nn.Identity()
+        self.join = nn.Conv2d(enc_dec + aware * last, last, 3, padding=1)
+        self.bottleneck = nn.ModuleList(
+            [SpadeResBlock(last, last, condition, modulation_kernel=kernel) for _ in range(config.bottleneck_blocks)]
+        )
+        self.up_middle = nn.Conv2d(last, middle, 3, padding=1)
+        self.middle = SpadeResBlock(middle + aware * middle, middle, condition, modulation_kernel=kernel)
+        self.up_first = nn.Conv2d(middle, first, 3, padding=1)
+        self.first = SpadeResBlock(first + aware * first, first, condition, modulation_kernel=kernel)
+        self.out = nn.Conv2d(first, 3 + config.composite, 3 if config.composite else 7, padding="same")
+        if config.composite:
+            with torch.no_grad():
+                self.out.bias[3] += _COMPOSITE_START  # type: ignore[index]
+
+    def forward(self, enc_dec: Tensor, identity: tuple[Tensor, ...], warped: Tensor) -> Tensor:
+        condition = self.squeeze(enc_dec)
+        x = self.join(torch.cat([enc_dec, *identity[2:]], 1))
+        for block in self.bottleneck:
+            x = block(x, condition)
+        x = _double(self.up_middle(x))
+        x = self.middle(torch.cat([x, *identity[1:2]], 1), condition)
+        x = _double(self.up_first(x))
+        x = self.out(F.leaky_relu(self.first(torch.cat([x, *identity[:1]], 1), condition), 0.2))
+        picture = x[:, :3].float().sigmoid()
+        if self.config.composite:
+            keep = x[:, 3:].float().sigmoid()
+            picture = keep * warped.float() + (1 - keep) * picture
+        return picture
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class AvfrNetwork(nn.Module):
+    """AVFR-GAN's generator, M_Gen: keypoint detector, dense motion, sound, attention, identity-aware decoder."""
+
+    def __init__(self, config: AvfrConfig) -> None:
+        super().__init__()
+        self.config = config
+        inputs = 5 if config.structural_prior else 3
+        self.detector = KeypointDetector(
+            in_channels=inputs,
+            num_keypoints=config.keypoints,
+            block_expansion=config.detector_width,
+            num_blocks=config.detector_blocks,
+            max_features=config.detector_max,
+            temperature=0.1,
+            estimate_jacobian=config.jacobians,
+            scale_factor=1 / _FOLD,
+            pad=0,
+        )
+        self.shrink = AntiAliasDownsample(3, 1 / _FOLD)
+        self.motion = CandidateMotion(config)
+        self.appearance = AppearanceEncoder(config)
+        enc_dec = config.channels
+        if config.mesh_motion:
+            self.mesh_model = MeshModel(config.mesh_coefficients)
+            enc_dec += _FOLD**2
+        if config.sound:
+            self.sound = SoundEncoder(config.channels, config.size // _FOLD)
+            self.query = QueryEncoder(config.channels)
+            self.attend = AudioVisualAttention()
+            enc_dec += config.channels + 1
+        if config.identity_aware:
+            self.identity = IdentityEncoder(config)
+        self.decoder = Decoder(config, enc_dec)
+
+    def detect(self, picture: Tensor, prior: Tensor | None, mesh: Tensor | None = None) -> KeypointMotion:
+        """Equation 1: keypoints of ``I = [F, mesh drawing, segmentation]``.
+
+        Args:
+            picture: ``[B, 3, S, S]`` in [0, 1].
+            prior: ``[B, 2, S, S]`` in [0, 1], drawing and segmentation; None without the structural prior.
+            mesh: mesh values ``[B, 6 + n]`` to carry along in the motion.
+        """
+        # Reduced precision moves keypoints by about a pixel (bf16) or several (int8).
+        with torch.autocast(picture.device.type, enabled=False):
+            observed = picture.float()
+            if self.config.structural_prior:
+                if prior is None:
+                    raise ValueError("this network needs the structural prior: mesh drawing and segmentation")
+                observed = torch.cat([observed, prior.float()], 1)
+            found: KeypointMotion = self.detector(observed)
+        return KeypointMotion(found.points, found.jacobians, mesh if self.config.mesh_motion else None)
+
+    def encode(self, picture: Tensor, motion: KeypointMotion, drawing: Tensor | None) -> Still:
+        """Compute what depends on the source alone; ``drawing [B, 1, S, S]`` is of the motion's mesh."""
+        return Still(
+            picture=picture,
+            small=self.shrink(picture),
+            features=self.appearance(picture),
+            identity=self.identity(picture) if self.config.identity_aware else (),
+            motion=motion,
+            mesh=self.mesh_model.control_points(motion.mesh) if motion.mesh is not None else None,
+            drawing=drawing if self.config.mesh_motion else None,
+        )
+
+    def render(self, still: Still, driving: KeypointMotion, drawing: Tensor | None, mel: Tensor | None) -> Rendering:
+        """Render the driving motion.
+
+        Args:
+            still: the source, from :meth:`encode`.
+            driving: motion with mesh values if the network has mesh motion.
+            drawing: ``[B, 1, S, S]``, drawing of the driving motion's mesh.
+            mel: ``[B, 1, 80, 20]`` in [0, 1]; None is silence.
+        """
+        mesh = self.mesh_model.control_points(driving.mesh) if driving.mesh is not None else None
+        grid, occlusion, mask = self.motion(still, driving, mesh, drawing if self.config.mesh_motion else None)
+        enc_motion = sample(still.features.float(), grid) * occlusion
+        parts = [enc_motion]
+        attention = None
+        if self.config.sound:
+            if mel is None:
+                mel = enc_motion.new_zeros(enc_motion.shape[0], 1, 80, 20)
+            attention = self.attend(self.query(mel), enc_motion)
+            parts += [self.sound(mel), attention]
+        if self.config.mesh_motion:
+            if drawing is None:
+                raise ValueError("this network needs the drawing of the driving mesh")
+            parts.append(F.pixel_unshuffle(drawing, _FOLD))
+        warped = sample(still.picture, resize_grid(grid, still.picture.shape[2:]))
+        identity = still.identity
+        if self.config.align_identity:
+            identity = tuple(sample(x.float(), resize_grid(grid, x.shape[2:])) for x in identity)
+        picture = self.decoder(torch.cat(parts, 1), identity, warped)
+        return Rendering(picture, warped, grid, mask, attention)

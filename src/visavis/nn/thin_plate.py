@@ -1,0 +1,88 @@
+"""Thin-plate splines: the smooth warp that carries given points onto given points (Bookstein 1989).
+
+Convention:
+    Points and grids are ``(x, y)`` in [-1, 1]. A warp maps a place in the OUTPUT to the place in the INPUT where
+    it samples.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_TINY = 1e-9
+
+
+def kernel(distance_squared: Tensor) -> Tensor:
+    """The spline's radial basis ``r^2 log r^2``, zero at zero."""
+    return distance_squared * torch.log(distance_squared.clamp_min(_TINY))
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    # Written out: torch.cdist loses precision for near points when it takes the matrix route.
+    return ((a.unsqueeze(-2) - b.unsqueeze(-3)) ** 2).sum(-1)
+
+
+def border_points(device: torch.device, per_side: int = 4) -> Tensor:
+    """Points ``[4 * per_side, 2]`` around the picture's edge, to pin what lies outside the face."""
+    along = torch.linspace(-1, 1, per_side + 1, device=device)[:-1]
+    one = torch.ones_like(along)
+    sides = [(along, -one), (one, along), (-along, one), (-one, -along)]
+    return torch.cat([torch.stack(side, -1) for side in sides])
+
+
+def solve(at: Tensor, values: Tensor, stiffness: float = 1e-4) -> Tensor:
+    """Coefficients of the spline that takes ``values`` at the points ``at``.
+
+    Args:
+        at: ``float32 [B, N, 2]`` control points in the output.
+        values: ``float32 [B, N, 2]`` where they sample in the input.
+        stiffness: 0 passes through every value; more bends less (and keeps the system well conditioned).
+
+    Returns:
+        ``float32 [B, N + 3, 2]``: radial weights, then the affine part ``(1, x, y)``.
+    """
+    count, points = at.shape[:2]
+    with torch.autocast(at.device.type, enabled=False):
+        at, values = at.float(), values.float()
+        system = at.new_zeros(count, points + 3, points + 3)
+        system[:, :points, :points] = kernel(_squared_distances(at, at))
+        system[:, :points, :points] += stiffness * torch.eye(points, device=at.device)
+        affine = torch.cat([torch.ones_like(at[..., :1]), at], -1)
+        system[:, :points, points:] = affine
+        system[:, points:, :points] = affine.transpose(1, 2)
+        target = torch.cat([values, values.new_zeros(count, 3, 2)], 1)
+        return torch.linalg.solve(system, target)
+
+
+def evaluate(coefficients: Tensor, at: Tensor, places: Tensor) -> Tensor:
+    """Value ``[B, M, 2]`` of splines at ``places [M, 2]`` or ``[B, M, 2]``; the other arguments are as in :func:`solve`."""
+    if places.dim() == 2:
+        places = places.expand(at.shape[0], -1, -1)
+    with torch.autocast(at.device.type, enabled=False):
+        at, places = at.float(), places.float()
+        points = at.shape[1]
+        radial = kernel(_squared_distances(places, at)) @ coefficients[:, :points]
+        affine = torch.cat([torch.ones_like(places[..., :1]), places], -1) @ coefficients[:, points:]
+        return radial + affine
+
+
+def warp_grid(output_points: Tensor, input_points: Tensor, grid: Tensor, *, pin_border: bool = True) -> Tensor:
+    """Sampling grid that carries ``input_points`` of the input onto ``output_points`` of the output.
+
+    Args:
+        output_points: ``float32 [B, N, 2]``.
+        input_points: ``float32 [B, N, 2]``.
+        grid: identity grid ``[h, w, 2]`` of the output.
+        pin_border: also hold points around the picture's edge in place.
+
+    Returns:
+        ``float32 [B, h, w, 2]``.
+    """
+    if pin_border:
+        border = border_points(grid.device).expand(output_points.shape[0], -1, -1)
+        output_points = torch.cat([output_points.float(), border], 1)
+        input_points = torch.cat([input_points.float(), border], 1)
+    coefficients = solve(output_points, input_points)
+    height, width = grid.shape[:2]
+    return evaluate(coefficients, output_points, grid.reshape(-1, 2)).view(-1, height, width, 2)

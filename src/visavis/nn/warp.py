@@ -1,0 +1,41 @@
+"""Grids and sampling: the one convention of this package.
+
+Convention:
+    A grid is ``[B, h, w, 2]`` of ``(x, y)`` in [-1, 1]; for each place of the OUTPUT it says where to sample the
+    INPUT. Sampling is bilinear, zeros outside, ``align_corners=False``: -1 and 1 are the outer edges of the first
+    and last pixel. An identity grid of that convention comes from ``coordinate_grid(..., align_corners=False)``.
+    The first order model builds its grids with ``align_corners=True`` (-1 and 1 on pixel centres) and samples
+    them with False; that quirk is kept there alone, for the sake of published checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def coordinate_grid(
+    height: int, width: int, *, align_corners: bool, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Return ``float32 [height, width, 2]``, each place's own coordinates ``(x, y)``."""
+
+    def along(count: int) -> Tensor:
+        steps = torch.arange(count, device=device, dtype=torch.float32)
+        return 2 * steps / (count - 1) - 1 if align_corners else (2 * steps + 1) / count - 1
+
+    y, x = torch.meshgrid(along(height), along(width), indexing="ij")
+    return torch.stack([x, y], -1)
+
+
+def sample(x: Tensor, grid: Tensor) -> Tensor:
+    """Sample ``x [B, C, H, W]`` at ``grid [B, h, w, 2]``; returns ``[B, C, h, w]``."""
+    return F.grid_sample(x, grid.to(x.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def resize_grid(grid: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """Interpolate ``grid [B, h, w, 2]`` bilinearly to ``[B, *size, 2]``."""
+    if tuple(grid.shape[1:3]) == tuple(size):
+        return grid
+    flat = F.interpolate(grid.permute(0, 3, 1, 2), size=tuple(size), mode="bilinear", align_corners=False)
+    return flat.permute(0, 2, 3, 1)

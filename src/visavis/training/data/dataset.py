@@ -1,0 +1,209 @@
+"""Training pairs from shards: decoded once into memory, drawn anew for every step from the step's number alone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from visavis.audio.mel import MEL_BANDS, MEL_FRAMES
+from visavis.core.errors import DataError
+from visavis.face.mesh import LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE, draw_mesh, to_pixels
+from visavis.face.morphable import LinearFaceModel, learn
+from visavis.training.data.shards import ClipRecord, Priors, read
+
+_MEL_STEPS_A_FRAME = 4
+_REGIONS = (LIPS, LEFT_EYE + LEFT_BROW, RIGHT_EYE + RIGHT_BROW)
+_PREFETCH = 3
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip in memory.
+
+    Attributes:
+        identity: whose face.
+        pictures: ``uint8 [T, S, S, 3]``.
+        mesh: ``float32 [T, 478, 3]`` in [-1, 1].
+        segmentation: ``uint8 [T, 64, 64]``.
+        mel: ``float32 [T, 80, 20]`` of each kept frame, or None when the sound is not the speaker's own.
+    """
+
+    identity: str
+    pictures: NDArray[np.uint8]
+    mesh: NDArray[np.float32]
+    segmentation: NDArray[np.uint8]
+    mel: NDArray[np.float32] | None
+
+
+def load_clips(folder: Path, split: str, stride: int) -> list[Clip]:
+    """Decode every ``stride``-th frame (with a face) of the split's clips."""
+    clips = [_decode(record, stride) for record in read(folder) if record.info["split"] == split]
+    usable = [clip for clip in clips if len(clip.pictures) >= 2]
+    if not usable:
+        raise DataError(f"{folder}: no clip of split '{split}' with two usable frames")
+    return usable
+
+
+def _decode(record: ClipRecord, stride: int) -> Clip:
+    priors = Priors.decode(record.priors)
+    pictures, kept = [], []
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        file.write(record.video)
+        file.flush()
+        video = cv2.VideoCapture(file.name)
+        for index in range(len(priors.seen)):
+            if not video.grab():
+                break
+            if index % stride or not priors.seen[index]:
+                continue
+            ok, pixels = video.retrieve()
+            if ok:
+                pictures.append(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+                kept.append(index)
+        video.release()
+    mel = None
+    if priors.mel is not None and record.info.get("sound_is_speech"):
+        starts = [_MEL_STEPS_A_FRAME * index for index in kept]
+        mel = np.stack([priors.mel[:, at : at + MEL_FRAMES] for at in starts]) if starts else None
+    return Clip(
+        str(record.info["identity"]),
+        np.stack(pictures) if pictures else np.zeros((0, 1, 1, 3), np.uint8),
+        priors.mesh[kept],
+        priors.segmentation[kept],
+        mel,
+    )
+
+
+def learn_face_model(clips: list[Clip], size: int, meshes: int = 4000) -> LinearFaceModel:
+    """Learn the linear face model from meshes spread evenly over the clips."""
+    per_clip = max(1, meshes // len(clips))
+    picked = [clip.mesh[np.linspace(0, len(clip.mesh) - 1, min(per_clip, len(clip.mesh))).astype(int)] for clip in clips]
+    return learn(np.concatenate(picked), size)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B training pairs of one person each.
+
+    Attributes:
+        source, driving: ``float32 [B, 3, S, S]`` in [0, 1].
+        source_prior, driving_prior: ``float32 [B, 2, S, S]``: mesh drawing and segmentation.
+        source_mesh, driving_mesh: mesh values ``float32 [B, 6 + n]``.
+        mel: ``float32 [B, 1, 80, 20]``; zeros where there is no sound.
+        weight: ``float32 [B, 1, S, S]``: 1, and more around the driving mouth and eyes.
+    """
+
+    source: Tensor
+    driving: Tensor
+    source_prior: Tensor
+    driving_prior: Tensor
+    source_mesh: Tensor
+    driving_mesh: Tensor
+    mel: Tensor
+    weight: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the same batch on ``device``."""
+        return Batch(*[getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)])
+
+
+class Pairs:
+    """Draws batches: any frame of a clip drives any other of the same clip.
+
+    Batch ``step`` depends on the seed and the step alone, so a run that resumes sees what it would have seen.
+
+    Args:
+        clips: from :func:`load_clips`.
+        model: linear face model that codes the meshes.
+        size: side of the pictures.
+        region_weight: how much more the mouth and the eyes count in the weight map.
+        far_share: how often the source is the one of several candidates that differs most in mesh.
+        jitter: strength of the colour transforms, 0 for none.
+    """
+
+    def __init__(
+        self,
+        clips: list[Clip],
+        model: LinearFaceModel,
+        *,
+        size: int,
+        seed: int = 0,
+        region_weight: float = 2.0,
+        far_share: float = 0.5,
+        jitter: float = 0.1,
+    ) -> None:
+        self.clips, self.model, self.size, self.seed = clips, model, size, seed
+        self.region_weight, self.far_share, self.jitter = region_weight, far_share, jitter
+        self.values = [np.stack([model.fit(mesh) for mesh in clip.mesh]) for clip in clips]
+        # The square root keeps long clips of few people from crowding out the rest.
+        share = np.sqrt([len(clip.pictures) for clip in clips])
+        self._share = share / share.sum()
+
+    def batch(self, step: int, count: int) -> Batch:
+        """Return batch number ``step`` of ``count`` pairs."""
+        rng = np.random.default_rng([self.seed, step])
+        rows = [self._pair(rng) for _ in range(count)]
+        columns = [torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)]
+        return Batch(*columns)
+
+    def stream(self, first: int, last: int, count: int, threads: int = 2) -> Iterator[Batch]:
+        """Yield batches ``first`` to ``last - 1``, made ahead by threads."""
+        with ThreadPoolExecutor(threads) as pool:
+            ahead: list[Future[Batch]] = []
+            for step in range(first, last):
+                while len(ahead) < _PREFETCH * threads and step + len(ahead) < last:
+                    ahead.append(pool.submit(self.batch, step + len(ahead), count))
+                yield ahead.pop(0).result()
+
+    def _pair(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+        index = int(rng.choice(len(self.clips), p=self._share))
+        clip, values = self.clips[index], self.values[index]
+        driving = int(rng.integers(len(values)))
+        candidates = rng.integers(len(values), size=4)
+        source = int(candidates[0])
+        if rng.random() < self.far_share:
+            far = np.abs(clip.mesh[candidates, :, :2] - clip.mesh[driving, :, :2]).mean((1, 2))
+            source = int(candidates[np.argmax(far)])
+        gain = 1 + self.jitter * rng.uniform(-1, 1, 3).astype(np.float32) * (1, 0.3, 0.3)
+        gain = (gain[0] * np.array([gain[1], 1, gain[2]])).astype(np.float32)
+        source_picture, source_prior, source_value, _ = self._frame(clip, values, source, gain)
+        driving_picture, driving_prior, driving_value, points = self._frame(clip, values, driving, gain)
+        mel = np.zeros((MEL_BANDS, MEL_FRAMES), np.float32) if clip.mel is None else clip.mel[driving]
+        return (
+            source_picture,
+            driving_picture,
+            source_prior,
+            driving_prior,
+            source_value,
+            driving_value,
+            mel[None].astype(np.float32),
+            self._weight(points),
+        )
+
+    def _frame(
+        self, clip: Clip, values: NDArray[np.float32], index: int, gain: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        picture = np.clip(clip.pictures[index].astype(np.float32) * (gain / 255), 0, 1).transpose(2, 0, 1)
+        points = self.model.points(values[index])
+        drawing = draw_mesh(points, self.size)
+        mask = cv2.resize(clip.segmentation[index], (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+        prior = np.stack([drawing, mask]).astype(np.float32) / 255
+        return np.ascontiguousarray(picture), prior, values[index], points
+
+    def _weight(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        region = np.zeros((self.size // 4, self.size // 4), np.float32)
+        for indices in _REGIONS:
+            hull = cv2.convexHull(np.rint(to_pixels(points[list(indices)], self.size // 4)).astype(np.int32))
+            cv2.fillConvexPoly(region, hull, 1.0)
+        soft = cv2.GaussianBlur(cv2.dilate(region, np.ones((3, 3))), (0, 0), 1.0)
+        full = cv2.resize(soft, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+        return (1 + self.region_weight * full[None]).astype(np.float32)
