@@ -1,0 +1,93 @@
+"""Settings: TOML to frozen dataclasses; what a dataclass does not know is an error, never ignored."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from visavis.core.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
+    """Build the dataclass ``cls`` from plain values, nested dataclasses included.
+
+    Raises:
+        ConfigError: a key that ``cls`` does not have, a value of the wrong type, or a missing value.
+    """
+    known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+    hints = get_type_hints(cls)
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"unknown setting '{where}{key}'; known are: {', '.join(sorted(known))}")
+    try:
+        return cls(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
+    except TypeError as error:
+        raise ConfigError(f"settings of {cls.__name__} are incomplete: {error}") from error
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"'{where}' must be a table of settings")
+        return build(hint, value, f"{where}.")
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in get_args(hint):
+            return None
+        return _convert(next(a for a in get_args(hint) if a is not type(None)), value, where)
+    if origin is Literal:
+        if value not in get_args(hint):
+            raise ConfigError(f"'{where}' must be one of {', '.join(map(str, get_args(hint)))}, not {value!r}")
+        return value
+    if origin is tuple:
+        arguments = get_args(hint)
+        if not isinstance(value, (list, tuple)) or (Ellipsis not in arguments and len(value) != len(arguments)):
+            raise ConfigError(f"'{where}' must be a list of {len(arguments)} values, not {value!r}")
+        return tuple(_convert(arguments[0], item, where) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
+        raise ConfigError(f"'{where}' must be of type {hint.__name__}, not {value!r}")
+    return value
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; :class:`ConfigError` says what is wrong with it."""
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
+
+
+def override(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Apply ``key.sub=value`` settings to plain values; the value is TOML, or a bare string."""
+    for setting in settings:
+        key, found, text = setting.partition("=")
+        if not found or not key:
+            raise ConfigError(f"'{setting}' is not of the form key=value")
+        try:
+            value = tomllib.loads(f"v = {text}")["v"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        table = values
+        *parents, last = key.split(".")
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"'{key}': '{parent}' is not a table of settings")
+        table[last] = value
+    return values

@@ -1,0 +1,146 @@
+"""The square crop that generators work on, and the way back into the full frame.
+
+Calibrated on FOMM-style training clips: there the mesh is half as high as the crop, its middle 3 % of
+the side below the crop's middle, so that hair and shoulders are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.face.types import Face
+from visavis.media.frame import Pixels
+
+_FACE_SHARE = 0.5
+_BELOW_MIDDLE = 0.03
+_CROPPED_ALREADY = (0.38, 0.75)
+_MOST_OFF_CENTRE = 0.2
+_FEATHER = 0.10
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of a frame.
+
+    Attributes:
+        left, top, side: in pixels of the full frame, from pixel edges; may reach outside the frame.
+    """
+
+    left: float
+    top: float
+    side: float
+
+    def cut(self, pixels: Pixels, size: int) -> Pixels:
+        """Return the square as ``uint8 [size, size, 3]``; what lies outside the frame repeats its edge."""
+        if (self.left, self.top, self.side) == (0, 0, size) and pixels.shape[:2] == (size, size):
+            return pixels
+        scale = size / self.side
+        if scale < 0.5:
+            # Averaging first: a bilinear warp alone would skip pixels and shimmer.
+            shrunk = cv2.resize(pixels, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
+            fx, fy = shrunk.shape[1] / pixels.shape[1], shrunk.shape[0] / pixels.shape[0]
+            pixels, scale_x, scale_y = np.asarray(shrunk, np.uint8), scale / fx, scale / fy
+            left, top = self.left * fx, self.top * fy
+        else:
+            scale_x = scale_y = scale
+            left, top = self.left, self.top
+        # Pixel centres sit half a pixel inside the edges that the crop is measured from.
+        matrix = np.array(
+            [
+                [scale_x, 0, -scale_x * left + 0.5 * scale_x - 0.5],
+                [0, scale_y, -scale_y * top + 0.5 * scale_y - 0.5],
+            ]
+        )
+        cut = cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(cut, np.uint8)
+
+    def to_crop(self, mesh: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn ``float32 [N, 3]`` pixels of the full frame into [-1, 1] over the crop; depth gets the same scale."""
+        shift = np.array([self.left, self.top, 0], np.float32)
+        return ((mesh - shift) * np.float32(2 / self.side) - np.array([1, 1, 0], np.float32)).astype(np.float32)
+
+    def paste(self, full: Pixels, picture: Pixels) -> Pixels:
+        """Lay a crop's new picture ``uint8 [s, s, 3]`` over a frame, fading out towards the crop's edge."""
+        size = picture.shape[0]
+        height, width = full.shape[:2]
+        left, top = max(int(np.floor(self.left)), 0), max(int(np.floor(self.top)), 0)
+        right = min(int(np.ceil(self.left + self.side)), width)
+        bottom = min(int(np.ceil(self.top + self.side)), height)
+        if right <= left or bottom <= top:
+            return full.copy()
+        scale = self.side / size
+        matrix = np.array(
+            [
+                [scale, 0, self.left - left + 0.5 * scale - 0.5],
+                [0, scale, self.top - top + 0.5 * scale - 0.5],
+            ]
+        )
+        extent = (right - left, bottom - top)
+        new = cv2.warpAffine(picture, matrix, extent, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        mask = cv2.warpAffine(self._mask(size, full.shape[:2]), matrix, extent, flags=cv2.INTER_LINEAR)[..., None]
+        out = full.copy()
+        old = out[top:bottom, left:right].astype(np.float32)
+        out[top:bottom, left:right] = np.rint(old + mask * (new.astype(np.float32) - old)).astype(np.uint8)
+        return out
+
+    def _mask(self, size: int, frame: tuple[int, int]) -> NDArray[np.float32]:
+        """Soft mask of the crop; a side that touches the frame's edge stays full there, since nothing is beyond."""
+        height, width = frame
+        inside = np.arange(size, dtype=np.float32) + 0.5
+        fade = _FEATHER * size
+
+        def ramp(first_free: bool, last_free: bool) -> NDArray[np.float32]:
+            rise = np.ones(size, np.float32) if first_free else np.clip(inside / fade, 0, 1)
+            fall = np.ones(size, np.float32) if last_free else np.clip((size - inside) / fade, 0, 1)
+            return np.asarray(np.minimum(rise, fall), np.float32)
+
+        across = ramp(self.left <= 0.5, self.left + self.side >= width - 0.5)
+        down = ramp(self.top <= 0.5, self.top + self.side >= height - 0.5)
+        linear = np.minimum(across[None], down[:, None])
+        return np.asarray(linear * linear * (3 - 2 * linear), np.float32)
+
+    def following(self, face: Face) -> Crop:
+        """Shift just enough that the face's box stays inside the square."""
+        left, top, right, bottom = face.box
+        shift_x = min(left - self.left, 0) + max(right - self.left - self.side, 0)
+        shift_y = min(top - self.top, 0) + max(bottom - self.top - self.side, 0)
+        return replace(self, left=self.left + shift_x, top=self.top + shift_y)
+
+
+def whole(height: int, width: int) -> Crop:
+    """The largest centred square of a frame."""
+    side = min(height, width)
+    return Crop((width - side) / 2, (height - side) / 2, side)
+
+
+def crop_for(faces: Sequence[Face], height: int, width: int, *, crop: bool | None = None) -> Crop:
+    """Choose the square for faces seen in a frame, or through the frames of a video.
+
+    Args:
+        faces: at least one; their boxes are joined, their median height sets the scale.
+        height, width: of the frame.
+        crop: True crops always, False takes the largest centred square, None crops unless the frame is such a
+            crop already: square, with the face of the usual size in the middle.
+    """
+    boxes = np.array([face.box for face in faces])
+    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+    face_height = float(np.median(boxes[:, 3] - boxes[:, 1]))
+    centre = (low + high) / 2
+    if crop is False or (crop is None and _is_crop(face_height, centre, height, width)):
+        return whole(height, width)
+    side = face_height / _FACE_SHARE
+    return Crop(float(centre[0] - side / 2), float(centre[1] - side / 2 - _BELOW_MIDDLE * side), float(side))
+
+
+def _is_crop(face_height: float, centre: NDArray[np.float64], height: int, width: int) -> bool:
+    if height != width:
+        return False
+    off = np.abs(centre / height - 0.5).max()
+    return _CROPPED_ALREADY[0] <= face_height / height <= _CROPPED_ALREADY[1] and bool(off <= _MOST_OFF_CENTRE)

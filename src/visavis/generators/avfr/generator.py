@@ -1,0 +1,146 @@
+"""AVFR behind the contract that all generators keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from visavis.core.config import build
+from visavis.core.errors import FaceError
+from visavis.face.mesh import draw_mesh
+from visavis.face.morphable import LinearFaceModel
+from visavis.face.types import Observation
+from visavis.generators.avfr.config import AvfrConfig
+from visavis.generators.avfr.network import AvfrNetwork, Still
+from visavis.generators.base import Prior
+from visavis.motion.types import KeypointMotion, MotionLayout
+
+
+class AvfrGenerator:
+    """AVFR-GAN as a generator.
+
+    Args:
+        config: shape of the network.
+        network: weights; new ones when None.
+        device: where to compute.
+        precision: ``fp32`` or ``bf16`` for all but the keypoints.
+    """
+
+    family = "avfr"
+
+    def __init__(
+        self,
+        config: AvfrConfig,
+        network: AvfrNetwork | None = None,
+        *,
+        device: str = "cpu",
+        precision: str = "fp32",
+    ) -> None:
+        self.config = config
+        self.device, self.precision = torch.device(device), precision
+        self.network = (network or AvfrNetwork(config)).to(self.device, memory_format=torch.channels_last).eval()
+        self.face_model: LinearFaceModel | None = None
+        if config.mesh_motion:
+            model = self.network.mesh_model
+            self.face_model = LinearFaceModel(model.mean.cpu().numpy(), model.basis.cpu().numpy())
+
+    @classmethod
+    def from_config(cls, values: dict[str, object], *, device: str = "cpu", precision: str = "fp32") -> AvfrGenerator:
+        """Build from a checkpoint's plain config."""
+        return cls(build(AvfrConfig, values), device=device, precision=precision)
+
+    def refresh(self) -> None:
+        """Take over the face model after weights were loaded into the network."""
+        if self.config.mesh_motion:
+            model = self.network.mesh_model
+            self.face_model = LinearFaceModel(model.mean.cpu().numpy(), model.basis.cpu().numpy())
+
+    @property
+    def plain_config(self) -> dict[str, object]:
+        """The config as a checkpoint stores it."""
+        return asdict(self.config)
+
+    @property
+    def size(self) -> int:
+        """Side of the pictures."""
+        return self.config.size
+
+    @property
+    def layout(self) -> MotionLayout:
+        """Keypoints, jacobians, then camera and shape of the mesh."""
+        mesh = 6 + self.config.mesh_coefficients if self.config.mesh_motion else 0
+        return MotionLayout(self.config.keypoints, self.config.jacobians, mesh)
+
+    @property
+    def needs(self) -> frozenset[Prior]:
+        """Mesh and segmentation for the structural prior, mesh for mesh motion, mel for sound."""
+        needs = set()
+        if self.config.structural_prior:
+            needs |= {Prior.MESH, Prior.SEGMENTATION}
+        if self.config.mesh_motion:
+            needs.add(Prior.MESH)
+        if self.config.sound:
+            needs.add(Prior.MEL)
+        return frozenset(needs)
+
+    @torch.inference_mode()
+    def analyse(self, observation: Observation) -> KeypointMotion:
+        """Motion of one observation (equation 1)."""
+        values, drawing = self._mesh_of(observation)
+        prior = None
+        if self.config.structural_prior:
+            if observation.segmentation is None or drawing is None:
+                raise FaceError("this model needs the mesh and the segmentation of every frame it analyses")
+            mask = torch.from_numpy(observation.segmentation.astype(np.float32) / 255)[None, None]
+            prior = torch.cat([drawing, mask.to(self.device)], 1)
+        return self.network.detect(self._picture(observation), prior, values)
+
+    @torch.inference_mode()
+    def prepare(self, references: Sequence[Observation]) -> Still:
+        """Encode the source, the first reference."""
+        source = references[0]
+        motion = self.analyse(source)
+        with self._autocast():
+            return self.network.encode(self._picture(source), motion, self._drawing(motion))
+
+    @torch.inference_mode()
+    def render(self, person: Still, motion: KeypointMotion, sound: NDArray[np.float32] | None) -> Tensor:
+        """Render one frame; see :class:`visavis.generators.base.Generator`."""
+        motion = motion.to(self.device)
+        mel = None if sound is None else torch.from_numpy(sound)[None, None].to(self.device)
+        with self._autocast():
+            return self.network.render(person, motion, self._drawing(motion), mel).picture.float()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _picture(self, observation: Observation) -> Tensor:
+        pixels = torch.from_numpy(observation.picture.astype(np.float32) / 255)
+        return pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last).to(self.device)
+
+    def _mesh_of(self, observation: Observation) -> tuple[Tensor | None, Tensor | None]:
+        """Mesh values and drawing of an observation; the drawing is of the coded mesh, as a receiver has it."""
+        if not (self.config.mesh_motion or self.config.structural_prior):
+            return None, None
+        if observation.mesh is None:
+            raise FaceError("this model needs the face mesh of every frame it analyses")
+        mesh, values = observation.mesh, None
+        if self.face_model is not None:
+            coded = self.face_model.fit(mesh)
+            values = torch.from_numpy(coded)[None].to(self.device)
+            mesh = self.face_model.points(coded)
+        return values, self._as_tensor(draw_mesh(mesh, self.size))
+
+    def _drawing(self, motion: KeypointMotion) -> Tensor | None:
+        if self.face_model is None or motion.mesh is None:
+            return None
+        points = self.face_model.points(motion.mesh[0].cpu().numpy())
+        return self._as_tensor(draw_mesh(points, self.size))
+
+    def _as_tensor(self, drawing: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(drawing.astype(np.float32) / 255)[None, None].to(self.device)

@@ -1,0 +1,72 @@
+"""From a frame to an observation: only what the generator needs is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.face.align import Crop
+from visavis.face.segmentation import Segmenter
+from visavis.face.tracker import FaceTracker
+from visavis.face.types import Face, Observation
+from visavis.generators.base import Prior
+from visavis.media.frame import Frame
+from visavis.motion.smooth import OneEuro
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A face in a frame, before it is cut out."""
+
+    frame: Frame
+    face: Face
+
+
+class Analyser:
+    """Tracks one face and cuts observations.
+
+    Args:
+        needs: priors to compute.
+        face: which face, 0 for the largest.
+        video: whether frames follow each other in time.
+    """
+
+    def __init__(self, needs: Collection[Prior], *, face: int = 0, video: bool = True) -> None:
+        self.needs = frozenset(needs)
+        self._tracker = FaceTracker(face, video=video)
+        self._segmenter = Segmenter()
+        self._smooth = OneEuro() if video else None
+
+    def __enter__(self) -> Analyser:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tracker.__exit__(kind, error, trace)
+        self._segmenter.__exit__(kind, error, trace)
+
+    def find(self, frame: Frame) -> Face | None:
+        """Find the followed face in a full frame."""
+        return self._tracker.find(frame.pixels)
+
+    def observe(
+        self, frame: Frame, face: Face, crop: Crop, size: int, mel: NDArray[np.float32] | None = None
+    ) -> Observation:
+        """Cut the crop and compute the priors of a frame in which ``face`` was found."""
+        picture = crop.cut(frame.pixels, size)
+        mesh = crop.to_crop(face.mesh)
+        if self._smooth is not None:
+            mesh = self._smooth(mesh, frame.time)
+        return Observation(
+            picture=picture,
+            time=Fraction(frame.time),
+            mesh=mesh if Prior.MESH in self.needs else None,
+            segmentation=self._segmenter.mask(picture) if Prior.SEGMENTATION in self.needs else None,
+            mel=mel if Prior.MEL in self.needs else None,
+        )

@@ -1,0 +1,247 @@
+"""Reenactment of files: a portrait and a driving video in, a video with sound out."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+from visavis.audio.mel import RATE_HZ
+from visavis.audio.window import SoundWindow
+from visavis.core.errors import FaceError, MediaError
+from visavis.face.align import Crop, crop_for
+from visavis.face.types import Face, Observation
+from visavis.generators.base import Generator, Prior
+from visavis.media.frame import Frame, Pixels
+from visavis.media.provenance import marks
+from visavis.media.reader import MediaInfo, SoundReader, VideoReader
+from visavis.media.still import is_picture, read_picture
+from visavis.media.writer import VideoWriter, check_output
+from visavis.motion.transfer import Mode, pose_distance
+from visavis.pipelines.analyse import Analyser, Seen
+from visavis.pipelines.load import choose_device, choose_precision, load_generator
+from visavis.pipelines.reenact import STAGES, Reenactor
+from visavis.weights.store import DEFAULT_MODEL
+
+_LOOK_AHEAD_S = 10
+_LOOK_EVERY = 5
+_SOURCE_SEARCH_FRAMES = 250
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class ReenactOptions:
+    """How to reenact.
+
+    Attributes:
+        model: name or path of weights.
+        audio: sound file in place of the driving video's; it drives the mouth too.
+        motion: relative or absolute.
+        paste_back: put the result back into the full source frame.
+        crop: True, False, or None to crop unless the picture is a crop already.
+        face: which face of the driving video and the source, 0 for the largest.
+        device: auto, cpu or cuda.
+        precision: auto, fp32 or bf16.
+        force: replace an existing result.
+    """
+
+    model: str = DEFAULT_MODEL
+    audio: Path | None = None
+    motion: Mode = Mode.RELATIVE
+    paste_back: bool = False
+    crop: bool | None = None
+    face: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class ReenactReport:
+    """What was made, and what it cost.
+
+    Attributes:
+        frames, fps, seconds: of the result.
+        width, height: of the result in pixels.
+        model, device, precision: what made it.
+        ms_per_frame: mean milliseconds in ``analyse``, ``motion``, ``render`` and ``total`` (writing included).
+        peak_rss_mb: the process's peak memory.
+        frames_without_face: driving frames without a face; they hold the last motion.
+        damaged: driving frames that could not be decoded and are missing.
+    """
+
+    frames: int
+    fps: float
+    seconds: float
+    width: int
+    height: int
+    model: str
+    device: str
+    precision: str
+    ms_per_frame: dict[str, float]
+    peak_rss_mb: float
+    frames_without_face: int
+    damaged: int
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+def peak_rss_mb() -> float:
+    """Peak resident memory of this process in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def reenact_file(
+    source: Path, driving: Path, output: Path, options: ReenactOptions, progress: Progress | None = None
+) -> ReenactReport:
+    """Animate the face of ``source`` by the video ``driving`` and write the result with its sound.
+
+    Args:
+        source: picture, or video of which the first frame with a face is taken.
+        driving: video of a talking head.
+        output: .mp4 to write.
+        options: see :class:`ReenactOptions`.
+        progress: called with frames done and the expected total, or None when unknown.
+
+    Raises:
+        VisavisError: bad input, no face, weights or output that cannot be used; nothing is left at ``output``.
+    """
+    inputs = [source, driving] + ([options.audio] if options.audio else [])
+    check_output(output, inputs, force=options.force)
+    with ExitStack() as stack:
+        reader = stack.enter_context(VideoReader(driving))
+        sound = _sound_file(driving, options)
+        still = _source(source, options)
+        device = choose_device(options.device)
+        precision = choose_precision(options.precision, device)
+        generator = load_generator(options.model, device=device, precision=precision)
+        source_crop = crop_for([still.face], *still.frame.pixels.shape[:2], crop=options.crop)
+        observed = _observe_source(still, source_crop, generator)
+        start, driving_crop = _look_ahead(driving, still, generator, options)
+        reenactor = Reenactor(generator, observed, start=start, mode=options.motion)
+        sound_at = None
+        if sound is not None and Prior.MEL in generator.needs:
+            sound_at = SoundWindow(stack.enter_context(SoundReader(sound, RATE_HZ))).at
+        analyser = stack.enter_context(Analyser(generator.needs, face=options.face))
+        frame_size = still.frame.pixels.shape[:2] if options.paste_back else (generator.size, generator.size)
+        began = time.perf_counter()
+        last: Frame | None = None
+        writer = stack.enter_context(
+            VideoWriter(output, size=frame_size, fps=reader.info.fps, sound=sound, metadata=marks(options.model))
+        )
+        expected = _expected_frames(reader.info)
+        for frame in reenactor.stream(reader, analyser, driving_crop, sound_at):
+            pixels = frame.pixels
+            if options.paste_back:
+                pixels = source_crop.paste(still.frame.pixels, pixels)
+            writer.write(Frame(pixels, frame.time))
+            last = frame
+            if progress is not None:
+                progress(reenactor.tally.frames, expected)
+        writer.close()
+        total_ms = 1000 * (time.perf_counter() - began)
+        damaged = reader.damaged
+    tally = reenactor.tally
+    assert last is not None
+    stages = {name: tally.ms[name] / tally.frames for name in STAGES}
+    return ReenactReport(
+        frames=tally.frames,
+        fps=round(float(reader.info.fps), 6),
+        seconds=round(float(writer.seconds), 6),
+        width=writer.width,
+        height=writer.height,
+        model=options.model,
+        device=device,
+        precision=precision,
+        ms_per_frame={name: round(ms, 2) for name, ms in {**stages, "total": total_ms / tally.frames}.items()},
+        peak_rss_mb=round(peak_rss_mb(), 1),
+        frames_without_face=tally.frames_without_face,
+        damaged=damaged,
+    )
+
+
+def _expected_frames(info: MediaInfo) -> int | None:
+    if info.frames:
+        return info.frames
+    return round(info.duration * info.fps) if info.duration else None
+
+
+def _sound_file(driving: Path, options: ReenactOptions) -> Path | None:
+    path = options.audio or driving
+    with SoundReader(path) as sound:
+        if sound.has_sound:
+            return path
+    if options.audio is not None:
+        raise MediaError(f"{options.audio}: has no sound in it")
+    return None
+
+
+def _source(path: Path, options: ReenactOptions) -> Seen:
+    """The source frame and its face: of a picture, or of the first usable frame of a video."""
+    with Analyser((), face=options.face, video=False) as analyser:
+        if is_picture(path):
+            frame = read_picture(path)
+            face = analyser.find(frame)
+            if face is None:
+                raise FaceError(f"{path}: {_no_face(frame.pixels, options.face)}")
+            return Seen(frame, face)
+        with VideoReader(path) as reader:
+            for frame in islice(reader, _SOURCE_SEARCH_FRAMES):
+                if (face := analyser.find(frame)) is not None:
+                    return Seen(frame, face)
+    raise FaceError(f"{path}: no face in its first {_SOURCE_SEARCH_FRAMES} frames")
+
+
+def _no_face(pixels: Pixels, which: int) -> str:
+    if which:
+        return f"face number {which} was not found; 0 is the largest"
+    return f"no face was found in the source picture ({pixels.shape[1]}x{pixels.shape[0]})"
+
+
+def _observe_source(still: Seen, crop: Crop, generator: Generator) -> Observation:
+    with Analyser(generator.needs, video=False) as analyser:
+        return analyser.observe(still.frame, still.face, crop, generator.size)
+
+
+def _look_ahead(
+    driving: Path, source: Seen, generator: Generator, options: ReenactOptions
+) -> tuple[Observation | None, Crop]:
+    """Look through the beginning of the driving video for its crop and for the frame whose pose is the source's."""
+    faces: list[Face] = []
+    nearest: Seen | None = None
+    best = float("inf")
+    with VideoReader(driving) as reader, Analyser(generator.needs, face=options.face, video=False) as analyser:
+        height, width = reader.info.height, reader.info.width
+        for frame in _thinned(reader):
+            face = analyser.find(frame)
+            if face is None:
+                continue
+            faces.append(face)
+            distance = pose_distance(source.face.mesh, face.mesh)
+            if distance < best:
+                best, nearest = distance, Seen(frame, face)
+        if nearest is None:
+            # The face may come later; the stream decides, and says so if none ever comes.
+            return None, crop_for([source.face], height, width, crop=False)
+        crop = crop_for(faces, height, width, crop=options.crop)
+        return analyser.observe(nearest.frame, nearest.face, crop, generator.size), crop
+
+
+def _thinned(reader: VideoReader) -> Iterator[Frame]:
+    begin: Fraction | None = None
+    for number, frame in enumerate(reader):
+        begin = frame.time if begin is None else begin
+        if frame.time - begin > _LOOK_AHEAD_S:
+            return
+        if number % _LOOK_EVERY == 0:
+            yield frame

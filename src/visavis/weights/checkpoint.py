@@ -1,0 +1,126 @@
+"""Checkpoints: safetensors with the family, the network's shape and the weights' story in the header."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from visavis.core.errors import OutputError, WeightsError
+
+_FORMAT = "visavis-1"
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a weights file holds.
+
+    Attributes:
+        family: which generator it is for, e.g. ``avfr``.
+        config: the network's shape, as plain values.
+        meta: licence, training data, steps and the like.
+        tensors: the weights, in the precision of the file.
+    """
+
+    family: str
+    config: dict[str, Any]
+    meta: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def save(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    family: str,
+    config: Mapping[str, Any],
+    meta: Mapping[str, Any] | None = None,
+    half: bool = False,
+) -> None:
+    """Write a checkpoint aside, then give it its name.
+
+    Args:
+        half: store floating point tensors as fp16.
+    """
+    stored = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for name, tensor in tensors.items()
+    }
+    header = {
+        "format": _FORMAT,
+        "family": family,
+        "config": json.dumps(dict(config), sort_keys=True),
+        "meta": json.dumps(dict(meta or {}), sort_keys=True),
+    }
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        save_file(stored, str(aside), metadata=header)
+        aside.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"{path}: cannot be written ({error})") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def load(path: Path, *, tensors: bool = True) -> Checkpoint:
+    """Read a checkpoint; ``tensors=False`` reads the header alone.
+
+    Raises:
+        WeightsError: no such file, a pickle, truncated, or not written by visavis.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file")
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+        if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+            raise WeightsError(
+                f"{path}: is a pickle, which could run code when opened; turn it into safetensors with "
+                "`visavis weights convert`"
+            )
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != _FORMAT:
+                raise WeightsError(f"{path}: is not a visavis checkpoint (its header has no format '{_FORMAT}')")
+            values = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+        return Checkpoint(header["family"], json.loads(header["config"]), json.loads(header["meta"]), values)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise WeightsError(f"{path}: is not a safetensors file, or is damaged or cut short") from error
+
+
+def load_into(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    """Copy the checkpoint's tensors into a network; every key and shape must match exactly."""
+    wanted = network.state_dict()
+    missing = sorted(wanted.keys() - checkpoint.tensors.keys())
+    extra = sorted(checkpoint.tensors.keys() - wanted.keys())
+    shapes = [
+        name for name in wanted.keys() & checkpoint.tensors.keys() if wanted[name].shape != checkpoint.tensors[name].shape
+    ]
+    for problem, names in (("lacks", missing), ("has unknown", extra), ("has another shape for", sorted(shapes))):
+        if names:
+            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+            raise WeightsError(f"{path}: {problem} {', '.join(names[:_MOST_NAMED])}{more}")
+    with torch.no_grad():
+        network.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in checkpoint.tensors.items()})
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _digest(file: Any) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
