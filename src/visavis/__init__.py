@@ -1,0 +1,47 @@
+"""visavis: audio-visual talking heads.
+
+The public API is what ``__all__`` lists; each name is imported when it is first used, so that ``import visavis``
+stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from visavis.core.errors import VisavisError
+    from visavis.media.frame import Frame, Sound
+    from visavis.pipelines.files import ReenactOptions, ReenactReport, reenact_file
+    from visavis.pipelines.load import load_generator
+    from visavis.pipelines.reenact import Reenactor
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Frame": "visavis.media.frame",
+    "ReenactOptions": "visavis.pipelines.files",
+    "ReenactReport": "visavis.pipelines.files",
+    "Reenactor": "visavis.pipelines.reenact",
+    "Sound": "visavis.media.frame",
+    "VisavisError": "visavis.core.errors",
+    "load_generator": "visavis.pipelines.load",
+    "reenact_file": "visavis.pipelines.files",
+}
+
+__all__ = [
+    "Frame",
+    "ReenactOptions",
+    "ReenactReport",
+    "Reenactor",
+    "Sound",
+    "VisavisError",
+    "load_generator",
+    "reenact_file",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'visavis' has no attribute '{name}'")

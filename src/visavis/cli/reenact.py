@@ -1,0 +1,80 @@
+"""``visavis reenact``."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from visavis.cli.console import print_json, progress_bar
+
+
+class Motion(str, Enum):
+    """Choices of --motion."""
+
+    relative = "relative"
+    absolute = "absolute"
+
+
+class Device(str, Enum):
+    """Choices of --device."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(str, Enum):
+    """Choices of --precision."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    int8 = "int8"
+
+
+def reenact(
+    source: Annotated[Path, typer.Argument(help="Picture, or video of which the first usable frame is taken.")],
+    driving: Annotated[Path, typer.Argument(help="Video whose head motion and sound drive the source.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Video to write (.mp4).")],
+    model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
+    audio: Annotated[Optional[Path], typer.Option(help="Sound in place of the driving video's (dubbing).")] = None,
+    motion: Annotated[
+        Motion, typer.Option(help="relative: change since the nearest pose; absolute: as it is.")
+    ] = Motion.relative,
+    paste_back: Annotated[bool, typer.Option("--paste-back", help="Put the result into the full source frame.")] = False,
+    crop: Annotated[
+        Optional[bool], typer.Option("--crop/--no-crop", help="Crop to the face; by default only where it is needed.")
+    ] = None,
+    face: Annotated[int, typer.Option(min=0, max=3, help="Which face, 0 for the largest.")] = 0,
+    device: Annotated[Device, typer.Option()] = Device.auto,
+    precision: Annotated[Precision, typer.Option()] = Precision.auto,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Animate the face of SOURCE by the video DRIVING and its sound."""
+    from visavis.motion.transfer import Mode
+    from visavis.pipelines.files import ReenactOptions, reenact_file
+
+    options = ReenactOptions(
+        model=model,
+        audio=audio,
+        motion=Mode(motion.value),
+        paste_back=paste_back,
+        crop=crop,
+        face=face,
+        device=device.value,
+        precision=precision.value,
+        force=force,
+    )
+    with progress_bar("reenact", "fps") as progress:
+        report = reenact_file(source, driving, output, options, progress)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        print(
+            f"{output}: {report.frames} frames, {report.seconds:.2f} s, {report.width}x{report.height}, "
+            f"{report.ms_per_frame['total']:.0f} ms a frame, {report.frames_without_face} without a face"
+        )

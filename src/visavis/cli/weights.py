@@ -1,0 +1,68 @@
+"""``visavis weights list | verify | convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visavis.cli.console import print_json
+from visavis.core.errors import WeightsError
+
+app = typer.Typer(help="List, verify and convert weights.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command("list")
+def list_weights(as_json: Json = False) -> None:
+    """List the packaged weights."""
+    from dataclasses import asdict
+
+    from visavis.weights.store import packaged
+
+    entries = [asdict(entry) for entry in packaged().values()]
+    if as_json:
+        print_json({"weights": entries})
+    else:
+        for entry in entries:
+            print(f"{entry['name']}  {entry['family']}  {entry['file']}  {entry['sha256'][:16]}")
+
+
+@app.command("verify")
+def verify(as_json: Json = False) -> None:
+    """Check every packaged file against its hash."""
+    from visavis.weights.checkpoint import sha256
+    from visavis.weights.store import PACKAGED, packaged
+
+    good = {e.name: (PACKAGED / e.file).is_file() and sha256(PACKAGED / e.file) == e.sha256 for e in packaged().values()}
+    if as_json:
+        print_json({"verified": good})
+    else:
+        for name, ok in good.items():
+            print(f"{name}: {'good' if ok else 'DAMAGED'}")
+    bad = [name for name, ok in good.items() if not ok]
+    if bad:
+        raise WeightsError(f"packaged weights are missing or damaged: {', '.join(bad)}; install visavis again")
+
+
+@app.command("convert")
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint (.pth, .pth.tar).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Safetensors file to write.")],
+    family: Annotated[str, typer.Option(help="Family of the checkpoint.")] = "keypoint",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Turn a published checkpoint into safetensors; nothing in it is executed."""
+    from visavis.media.writer import check_output
+    from visavis.weights.checkpoint import sha256
+    from visavis.weights.convert import convert as run
+
+    check_output(output, [checkpoint], force=force)
+    config = run(checkpoint, output, family)
+    if as_json:
+        print_json({"output": str(output), "family": family, "config": config, "sha256": sha256(output)})
+    else:
+        print(f"{output}: {family}, {config}")

@@ -1,0 +1,260 @@
+"""The first order motion model (Siarohin et al., NeurIPS 2019): the plain keypoint family and everyone's baseline.
+
+Parameter names are those of the published checkpoints, whose grids put -1 and 1 on pixel centres
+(:mod:`visavis.nn.warp` says more).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from visavis.core.config import build
+from visavis.face.types import Observation
+from visavis.generators.base import Prior
+from visavis.motion.keypoints import KeypointDetector
+from visavis.motion.types import KeypointMotion, MotionLayout
+from visavis.nn.blocks import AntiAliasDownsample, DownBlock, Hourglass, ResBlock, SameBlock, UpBlock
+from visavis.nn.dense_motion import keypoint_heatmaps, sparse_motions
+from visavis.nn.warp import coordinate_grid, resize_grid, sample
+
+_VARIANCE = 0.01
+
+
+@dataclass(frozen=True)
+class KeypointConfig:
+    """Shape of a first order model.
+
+    Attributes:
+        size: side of the square pictures.
+        keypoints: K.
+        jacobians: whether keypoints carry a 2x2 frame.
+        detector_width, detector_blocks, detector_max: hourglass of the keypoint detector.
+        motion_width, motion_blocks, motion_max: hourglass of the dense motion network.
+        width, down_blocks, bottleneck_blocks, most: the generator's.
+    """
+
+    size: int = 256
+    keypoints: int = 10
+    jacobians: bool = True
+    detector_width: int = 32
+    detector_blocks: int = 5
+    detector_max: int = 1024
+    motion_width: int = 64
+    motion_blocks: int = 5
+    motion_max: int = 1024
+    width: int = 64
+    down_blocks: int = 2
+    bottleneck_blocks: int = 6
+    most: int = 512
+
+    @classmethod
+    def vox256(cls) -> KeypointConfig:
+        """The published vox-256."""
+        return cls()
+
+    @classmethod
+    def tiny(cls) -> KeypointConfig:
+        """A network small enough for tests."""
+        return cls(64, 3, True, 4, 2, 16, 4, 2, 16, 4, 2, 1, 16)
+
+
+@dataclass(frozen=True)
+class EncodedSource:
+    """What depends on the source alone.
+
+    Attributes:
+        small: the picture at S/4.
+        features: encoder features at S / 2^down_blocks.
+        motion: keypoints of the source.
+    """
+
+    small: Tensor
+    features: Tensor
+    motion: KeypointMotion
+
+
+@dataclass(frozen=True)
+class KeypointRendering:
+    """One frame and how it came about.
+
+    Attributes:
+        picture: ``[B, 3, S, S]`` in [0, 1].
+        grid: dense motion ``[B, S/4, S/4, 2]``.
+        occlusion: ``[B, 1, S/4, S/4]`` in [0, 1].
+        mask: share of each candidate motion, ``[B, K + 1, S/4, S/4]``.
+    """
+
+    picture: Tensor
+    grid: Tensor
+    occlusion: Tensor
+    mask: Tensor
+
+
+class DenseMotion(nn.Module):
+    """Dense motion and occlusion from keypoints (section 3.2)."""
+
+    def __init__(self, config: KeypointConfig) -> None:
+        super().__init__()
+        self.hourglass = Hourglass(
+            config.motion_width, 4 * (config.keypoints + 1), config.motion_blocks, config.motion_max
+        )
+        self.mask = nn.Conv2d(self.hourglass.out_filters, config.keypoints + 1, 7, padding=3)
+        self.occlusion = nn.Conv2d(self.hourglass.out_filters, 1, 7, padding=3)
+        self.down = AntiAliasDownsample(3, 0.25)
+
+    def forward(self, source: EncodedSource, driving: KeypointMotion) -> tuple[Tensor, Tensor, Tensor]:
+        """Return grid, occlusion and mask, as in :class:`KeypointRendering`."""
+        count, _, height, width = source.small.shape
+        still = source.motion
+        grid = coordinate_grid(height, width, align_corners=True, device=source.small.device)
+        heat = keypoint_heatmaps(driving.points, grid, _VARIANCE) - keypoint_heatmaps(still.points, grid, _VARIANCE)
+        heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], 1)
+        motions = sparse_motions(still.points, still.jacobians, driving.points, driving.jacobians, grid)
+        candidates = motions.shape[1]
+        spread = source.small[:, None].expand(-1, candidates, -1, -1, -1).flatten(0, 1)
+        moved = sample(spread, motions.flatten(0, 1)).view(count, candidates, 3, height, width)
+        seen = self.hourglass(torch.cat([heat[:, :, None], moved], 2).flatten(1, 2))
+        mask = self.mask(seen).softmax(1)
+        return (mask[..., None] * motions).sum(1), self.occlusion(seen).sigmoid(), mask
+
+
+class Inpainter(nn.Module):
+    """The generator of the first order model: encoder, warp, occlusion, decoder (section 3.2)."""
+
+    def __init__(self, config: KeypointConfig) -> None:
+        super().__init__()
+        self.dense_motion_network = DenseMotion(config)
+        widths = [min(config.most, config.width * 2**i) for i in range(config.down_blocks + 1)]
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.first = SameBlock(3, widths[0], kernel_size=7, padding=3)
+        self.down_blocks = nn.ModuleList([DownBlock(a, b) for a, b in pairs])
+        self.bottleneck = nn.Sequential()
+        for number in range(config.bottleneck_blocks):
+            self.bottleneck.add_module(f"r{number}", ResBlock(widths[-1]))
+        self.up_blocks = nn.ModuleList([UpBlock(b, a) for a, b in reversed(pairs)])
+        self.final = nn.Conv2d(widths[0], 3, 7, padding=3)
+
+    def encode(self, picture: Tensor) -> Tensor:
+        """Features of the source ``[B, C, S / 2^n, S / 2^n]``."""
+        x = self.first(picture)
+        for block in self.down_blocks:
+            x = block(x)
+        return x  # type: ignore[no-any-return]
+
+    def decode(self, features: Tensor, grid: Tensor, occlusion: Tensor) -> Tensor:
+        """Warp, hide what is occluded, and paint."""
+        size = features.shape[2:]
+        x = sample(features, resize_grid(grid, size))
+        if occlusion.shape[2:] != size:
+            occlusion = F.interpolate(occlusion, size=size, mode="bilinear", align_corners=False)
+        x = self.bottleneck(x * occlusion)
+        for block in self.up_blocks:
+            x = block(x)
+        return self.final(x).sigmoid()  # type: ignore[no-any-return]
+
+
+class FirstOrderModel(nn.Module):
+    """Keypoint detector and generator."""
+
+    def __init__(self, config: KeypointConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.kp_detector = KeypointDetector(
+            in_channels=3,
+            num_keypoints=config.keypoints,
+            block_expansion=config.detector_width,
+            num_blocks=config.detector_blocks,
+            max_features=config.detector_max,
+            temperature=0.1,
+            estimate_jacobian=config.jacobians,
+            scale_factor=0.25,
+            pad=0,
+        )
+        self.generator = Inpainter(config)
+
+    def detect(self, picture: Tensor) -> KeypointMotion:
+        """Keypoints of ``[B, 3, S, S]`` in [0, 1]; always in float32."""
+        with torch.autocast(picture.device.type, enabled=False):
+            found: KeypointMotion = self.kp_detector(picture.float())
+            return found
+
+    def encode(self, picture: Tensor, motion: KeypointMotion) -> EncodedSource:
+        """Compute what depends on the source alone."""
+        small = self.generator.dense_motion_network.down(picture)
+        return EncodedSource(small, self.generator.encode(picture), motion)
+
+    def render(self, source: EncodedSource, driving: KeypointMotion) -> KeypointRendering:
+        """Render a driving motion."""
+        grid, occlusion, mask = self.generator.dense_motion_network(source, driving)
+        return KeypointRendering(self.generator.decode(source.features, grid, occlusion), grid, occlusion, mask)
+
+
+class KeypointGenerator:
+    """The first order model behind the contract that all generators keep."""
+
+    family = "keypoint"
+
+    def __init__(self, config: KeypointConfig, *, device: str = "cpu", precision: str = "fp32") -> None:
+        self.config, self.device, self.precision = config, torch.device(device), precision
+        self.network = FirstOrderModel(config).to(self.device, memory_format=torch.channels_last).eval()
+
+    @classmethod
+    def from_config(cls, values: dict[str, object], *, device: str = "cpu", precision: str = "fp32") -> KeypointGenerator:
+        """Build from a checkpoint's plain config."""
+        return cls(build(KeypointConfig, values), device=device, precision=precision)
+
+    def refresh(self) -> None:
+        """Nothing is derived from the weights."""
+
+    @property
+    def plain_config(self) -> dict[str, object]:
+        """The config as a checkpoint stores it."""
+        return asdict(self.config)
+
+    @property
+    def size(self) -> int:
+        """Side of the pictures."""
+        return self.config.size
+
+    @property
+    def layout(self) -> MotionLayout:
+        """Points, then jacobians."""
+        return MotionLayout(self.config.keypoints, self.config.jacobians)
+
+    @property
+    def needs(self) -> frozenset[Prior]:
+        """Nothing but the picture."""
+        return frozenset()
+
+    @torch.inference_mode()
+    def analyse(self, observation: Observation) -> KeypointMotion:
+        """Keypoints of one observation."""
+        return self.network.detect(self._picture(observation))
+
+    @torch.inference_mode()
+    def prepare(self, references: Sequence[Observation]) -> EncodedSource:
+        """Encode the source, the first reference."""
+        picture = self._picture(references[0])
+        motion = self.network.detect(picture)
+        with self._autocast():
+            return self.network.encode(picture, motion)
+
+    @torch.inference_mode()
+    def render(self, person: EncodedSource, motion: KeypointMotion, sound: NDArray[np.float32] | None) -> Tensor:
+        """Render one frame; the sound is not heard."""
+        with self._autocast():
+            return self.network.render(person, motion.to(self.device)).picture.float()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _picture(self, observation: Observation) -> Tensor:
+        pixels = torch.from_numpy(observation.picture.astype(np.float32) / 255)
+        return pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last).to(self.device)

@@ -1,0 +1,90 @@
+"""Published checkpoints to safetensors. The only place that reads pickles, and without running what is in them."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from visavis.core.errors import WeightsError
+from visavis.weights.checkpoint import save
+
+State = Mapping[str, Tensor]
+
+
+def convert(source: Path, output: Path, family: str = "keypoint") -> dict[str, Any]:
+    """Read a published checkpoint and write it as safetensors; returns the network's shape read from its tensors.
+
+    Args:
+        source: a ``.pth`` or ``.pth.tar`` with ``generator`` and ``kp_detector``, as published for vox-256.
+        output: file to write.
+        family: ``keypoint`` is the one known layout.
+
+    Raises:
+        WeightsError: another family, not such a checkpoint, damaged, or holding more than tensors.
+    """
+    if family != "keypoint":
+        raise WeightsError(f"cannot convert family '{family}'; known is: keypoint")
+    parts = _read(source)
+    try:
+        config = _keypoint_config(parts["generator"], parts["kp_detector"])
+    except (KeyError, IndexError, ValueError) as error:
+        raise WeightsError(f"{source}: its tensors are not a first order model's ({error})") from error
+    tensors = {f"generator.{name}": tensor for name, tensor in parts["generator"].items()}
+    tensors |= {f"kp_detector.{name}": tensor for name, tensor in parts["kp_detector"].items()}
+    save(output, tensors, family="keypoint", config=config, meta={"converted_from": source.name, "licence": "unknown"})
+    return config
+
+
+def _read(source: Path) -> dict[str, State]:
+    if not source.is_file():
+        raise WeightsError(f"{source}: no such checkpoint file")
+    try:
+        # weights_only: a pickle may name any code; this reads tensors and plain containers and refuses the rest.
+        values = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{source}: is not a checkpoint of tensors alone, or is damaged or cut short") from error
+    except Exception as error:  # hostile bytes make the unpickler raise anything
+        raise WeightsError(f"{source}: is not a checkpoint that can be read") from error
+    if not isinstance(values, dict):
+        raise WeightsError(f"{source}: holds no table of tensors")
+    missing = [name for name in ("generator", "kp_detector") if not isinstance(values.get(name), Mapping)]
+    if missing:
+        raise WeightsError(f"{source}: lacks {' and '.join(missing)}; only first order model checkpoints are known")
+    return {name: values[name] for name in ("generator", "kp_detector")}
+
+
+def _count(state: State, prefix: str) -> int:
+    """How many numbered blocks stand behind ``prefix``."""
+    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
+
+
+def _hourglass(state: State, prefix: str) -> tuple[int, int, int]:
+    """Width, blocks and cap of an hourglass, from its tensors."""
+    blocks = _count(state, f"{prefix}encoder.down_blocks.")
+    width = state[f"{prefix}decoder.up_blocks.{blocks - 1}.conv.weight"].shape[0]
+    most = max(state[f"{prefix}encoder.down_blocks.{i}.conv.weight"].shape[0] for i in range(blocks))
+    return int(width), blocks, int(most)
+
+
+def _keypoint_config(generator: State, detector: State) -> dict[str, Any]:
+    names = ("width", "blocks", "max")
+    found = dict(zip((f"detector_{n}" for n in names), _hourglass(detector, "predictor."), strict=True))
+    prefix = "dense_motion_network.hourglass."
+    found |= dict(zip((f"motion_{n}" for n in names), _hourglass(generator, prefix), strict=True))
+    down_blocks = _count(generator, "down_blocks.")
+    return {
+        **found,
+        "size": 256,
+        "keypoints": int(detector["kp.weight"].shape[0]),
+        "jacobians": "jacobian.weight" in detector,
+        "width": int(generator["first.conv.weight"].shape[0]),
+        "down_blocks": down_blocks,
+        "bottleneck_blocks": _count(generator, "bottleneck."),
+        "most": int(generator[f"down_blocks.{down_blocks - 1}.conv.weight"].shape[0]),
+    }
