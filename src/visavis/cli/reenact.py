@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -40,13 +40,15 @@ def reenact(
     driving: Annotated[Path, typer.Argument(help="Video whose head motion and sound drive the source.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Video to write (.mp4).")],
     model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
-    audio: Annotated[Optional[Path], typer.Option(help="Sound in place of the driving video's (dubbing).")] = None,
+    audio: Annotated[Path | None, typer.Option(help="Sound in place of the driving video's (dubbing).")] = None,
     motion: Annotated[
         Motion, typer.Option(help="relative: change since the nearest pose; absolute: as it is.")
     ] = Motion.relative,
-    paste_back: Annotated[bool, typer.Option("--paste-back", help="Put the result into the full source frame.")] = False,
+    paste_back: Annotated[
+        bool, typer.Option("--paste-back", help="Put the result into the full source frame.")
+    ] = False,
     crop: Annotated[
-        Optional[bool], typer.Option("--crop/--no-crop", help="Crop to the face; by default only where it is needed.")
+        bool | None, typer.Option("--crop/--no-crop", help="Crop to the face; by default only where it is needed.")
     ] = None,
     face: Annotated[int, typer.Option(min=0, max=3, help="Which face, 0 for the largest.")] = 0,
     device: Annotated[Device, typer.Option()] = Device.auto,

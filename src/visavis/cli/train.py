@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -12,9 +12,9 @@ def train(
     config: Annotated[Path, typer.Argument(help="TOML file with the run's settings.")],
     data: Annotated[Path, typer.Option(help="Folder of shards from `visavis prepare`.")],
     settings: Annotated[
-        Optional[list[str]], typer.Option("--set", help="key=value, in place of the file's; may be repeated.")
+        list[str] | None, typer.Option("--set", help="key=value, in place of the file's; may be repeated.")
     ] = None,
-    steps: Annotated[Optional[int], typer.Option(min=1, help="Optimiser steps in all.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps in all.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/latest"),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -36,7 +36,9 @@ def verify(as_json: Json = False) -> None:
     from visavis.weights.checkpoint import sha256
     from visavis.weights.store import PACKAGED, packaged
 
-    good = {e.name: (PACKAGED / e.file).is_file() and sha256(PACKAGED / e.file) == e.sha256 for e in packaged().values()}
+    good = {
+        e.name: (PACKAGED / e.file).is_file() and sha256(PACKAGED / e.file) == e.sha256 for e in packaged().values()
+    }
     if as_json:
         print_json({"verified": good})
     else:

@@ -26,7 +26,7 @@ def _weights() -> Array:
     """How much each point counts in the basis: lids, irises and lips are small but are what people look at."""
     weights = np.ones(MESH_POINTS, np.float32)
     weights[list(LIPS + LEFT_EYE + RIGHT_EYE)] = 3
-    weights[list(LEFT_IRIS + RIGHT_IRIS) + [468, 473]] = 3
+    weights[[*LEFT_IRIS, *RIGHT_IRIS, 468, 473]] = 3
     return weights
 
 

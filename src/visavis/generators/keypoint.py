@@ -206,7 +206,9 @@ class KeypointGenerator:
         self.network = FirstOrderModel(config).to(self.device, memory_format=torch.channels_last).eval()
 
     @classmethod
-    def from_config(cls, values: dict[str, object], *, device: str = "cpu", precision: str = "fp32") -> KeypointGenerator:
+    def from_config(
+        cls, values: dict[str, object], *, device: str = "cpu", precision: str = "fp32"
+    ) -> KeypointGenerator:
         """Build from a checkpoint's plain config."""
         return cls(build(KeypointConfig, values), device=device, precision=precision)
 

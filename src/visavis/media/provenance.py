@@ -12,5 +12,7 @@ def marks(model: str) -> dict[str, str]:
     Args:
         model: name of the model that made the pictures.
     """
-    statement = f"AI-generated: synthetic talking head made with visavis ({model}). digitalSourceType={DIGITAL_SOURCE_TYPE}"
+    statement = (
+        f"AI-generated: synthetic talking head made with visavis ({model}). digitalSourceType={DIGITAL_SOURCE_TYPE}"
+    )
     return {"comment": statement, "description": statement, "encoder": "visavis"}

@@ -242,7 +242,9 @@ def _mouth(c: _Canvas) -> None:
             c.fill(c.place(_ellipse(0, y + 0.15 * opened, 0.12, 0.05 * opened), 0.5), (170, 84, 86), 0.015)
     else:
         c.stroke(c.place(inner_top, 0.55), _tone(lip, 0.55), 0.014, 0.006)
-    c.stroke(c.place(np.array([[-0.12, y + 0.14], [0.12, y + 0.14]]) + [0, 0.17 * opened], 0.5), _tone(skin, 0.8), 0.02, 0.02)
+    c.stroke(
+        c.place(np.array([[-0.12, y + 0.14], [0.12, y + 0.14]]) + [0, 0.17 * opened], 0.5), _tone(skin, 0.8), 0.02, 0.02
+    )
 
 
 def _fringe(c: _Canvas) -> None:
@@ -274,7 +276,7 @@ class TalkingFace:
         phase = 0.7 * self.seed
         sway = np.sin(2 * np.pi * 0.23 * time + phase) - np.sin(phase)
         nod = np.sin(2 * np.pi * 0.37 * time + phase) - np.sin(phase)
-        blink = np.exp(-(((time + 0.9) % 2.6 - 2.2) / 0.07) ** 2)
+        blink = np.exp(-((((time + 0.9) % 2.6 - 2.2) / 0.07) ** 2))
         return Pose(
             x=0.03 * sway,
             y=0.012 * nod,

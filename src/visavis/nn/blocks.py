@@ -65,9 +65,7 @@ class _Encoder(nn.Module):
     def __init__(self, width: int, inside: int, blocks: int, most: int) -> None:
         super().__init__()
         widths = [inside, *(min(most, width * 2 ** (i + 1)) for i in range(blocks))]
-        self.down_blocks = nn.ModuleList(
-            [DownBlock(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)]
-        )
+        self.down_blocks = nn.ModuleList([DownBlock(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)])
 
     def forward(self, x: Tensor) -> list[Tensor]:
         outputs = [x]

@@ -56,7 +56,7 @@ def solve(at: Tensor, values: Tensor, stiffness: float = 1e-4) -> Tensor:
 
 
 def evaluate(coefficients: Tensor, at: Tensor, places: Tensor) -> Tensor:
-    """Value ``[B, M, 2]`` of splines at ``places [M, 2]`` or ``[B, M, 2]``; the other arguments are as in :func:`solve`."""
+    """Value ``[B, M, 2]`` of splines at ``places``, ``[M, 2]`` or ``[B, M, 2]``; the rest is as in :func:`solve`."""
     if places.dim() == 2:
         places = places.expand(at.shape[0], -1, -1)
     with torch.autocast(at.device.type, enabled=False):

@@ -15,9 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def coordinate_grid(
-    height: int, width: int, *, align_corners: bool, device: torch.device | str = "cpu"
-) -> Tensor:
+def coordinate_grid(height: int, width: int, *, align_corners: bool, device: torch.device | str = "cpu") -> Tensor:
     """Return ``float32 [height, width, 2]``, each place's own coordinates ``(x, y)``."""
 
     def along(count: int) -> Tensor:

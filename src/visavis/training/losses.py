@@ -86,7 +86,7 @@ class Deformation:
 
     @classmethod
     def random(cls, count: int, generator: torch.Generator, device: torch.device) -> Deformation:
-        """Draw ``count`` deformations: affine noise 0.05 and bends of about 0.05 at 5x5 points (as in the FOMM paper)."""
+        """Draw ``count`` deformations: affine noise of 0.05, and bends at 5x5 points (as for the first order model)."""
         control = coordinate_grid(5, 5, align_corners=True).reshape(1, -1, 2)
         affine = torch.eye(2) + 0.05 * torch.randn(count, 2, 2, generator=generator)
         moved = control @ affine.transpose(1, 2) + 0.05 * torch.randn(count, 1, 2, generator=generator)
@@ -115,9 +115,7 @@ class Deformation:
         return torch.stack(columns, -1)
 
 
-def equivariance(
-    original: KeypointMotion, deformed: KeypointMotion, deformation: Deformation
-) -> tuple[Tensor, Tensor]:
+def equivariance(original: KeypointMotion, deformed: KeypointMotion, deformation: Deformation) -> tuple[Tensor, Tensor]:
     """L_eq for points and for jacobians: keypoints of a deformed picture are the deformed keypoints.
 
     Returns:

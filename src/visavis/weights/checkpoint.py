@@ -103,7 +103,9 @@ def load_into(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     missing = sorted(wanted.keys() - checkpoint.tensors.keys())
     extra = sorted(checkpoint.tensors.keys() - wanted.keys())
     shapes = [
-        name for name in wanted.keys() & checkpoint.tensors.keys() if wanted[name].shape != checkpoint.tensors[name].shape
+        name
+        for name in wanted.keys() & checkpoint.tensors.keys()
+        if wanted[name].shape != checkpoint.tensors[name].shape
     ]
     for problem, names in (("lacks", missing), ("has unknown", extra), ("has another shape for", sorted(shapes))):
         if names:

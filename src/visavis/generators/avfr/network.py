@@ -138,9 +138,7 @@ class CandidateMotion(nn.Module):
         grid = coordinate_grid(height, width, align_corners=False, device=still.small.device)
         source = still.motion
         motions = sparse_motions(source.points, source.jacobians, driving.points, driving.jacobians, grid)
-        heat = keypoint_heatmaps(driving.points, grid, _VARIANCE) - keypoint_heatmaps(
-            source.points, grid, _VARIANCE
-        )
+        heat = keypoint_heatmaps(driving.points, grid, _VARIANCE) - keypoint_heatmaps(source.points, grid, _VARIANCE)
         heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], 1)
         parts = [heat]
         if mesh is not None and still.mesh is not None:

@@ -86,7 +86,9 @@ def _decode(record: ClipRecord, stride: int) -> Clip:
 def learn_face_model(clips: list[Clip], size: int, meshes: int = 4000) -> LinearFaceModel:
     """Learn the linear face model from meshes spread evenly over the clips."""
     per_clip = max(1, meshes // len(clips))
-    picked = [clip.mesh[np.linspace(0, len(clip.mesh) - 1, min(per_clip, len(clip.mesh))).astype(int)] for clip in clips]
+    picked = [
+        clip.mesh[np.linspace(0, len(clip.mesh) - 1, min(per_clip, len(clip.mesh))).astype(int)] for clip in clips
+    ]
     return learn(np.concatenate(picked), size)
 
 
@@ -192,7 +194,10 @@ class Pairs:
     def _frame(
         self, clip: Clip, values: NDArray[np.float32], index: int, gain: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        picture = np.clip(clip.pictures[index].astype(np.float32) * (gain / 255), 0, 1).transpose(2, 0, 1)
+        pixels = clip.pictures[index]
+        if pixels.shape[0] != self.size:
+            pixels = cv2.resize(pixels, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        picture = np.clip(pixels.astype(np.float32) * (gain / 255), 0, 1).transpose(2, 0, 1)
         points = self.model.points(values[index])
         drawing = draw_mesh(points, self.size)
         mask = cv2.resize(clip.segmentation[index], (self.size, self.size), interpolation=cv2.INTER_LINEAR)

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +27,15 @@ from visavis.core.errors import DataError, OutputError, VisavisError
 from visavis.media.frame import Frame
 from visavis.training.data.shards import ClipRecord, Priors, append, code_mask
 
+if TYPE_CHECKING:
+    from visavis.face.align import Crop
+
 FPS = 25
 SIZE = 256
 _SHARD_BYTES = 24 << 20  # small enough to be carried one by one
 _VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 _LEAST_SEEN = 0.5
+_LOOK_FRAMES, _LOOK_EVERY = 250, 5
 
 Progress = Callable[[int, int], None]
 
@@ -104,7 +110,6 @@ def _from_manifest(dataset: Path, row: dict[str, str]) -> ClipTask:
 def prepare_clip(task: ClipTask) -> ClipRecord:
     """Compute one clip's record; raises :class:`VisavisError` when the clip cannot be used."""
     # Imported here so that training can import this package without MediaPipe and PyAV.
-    from visavis.face.align import video_crop
     from visavis.face.segmentation import Segmenter
     from visavis.face.tracker import FaceTracker
     from visavis.media.clock import at_constant_rate
@@ -128,7 +133,7 @@ def prepare_clip(task: ClipTask) -> ClipRecord:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             target = folder / "clip.mp4"
             writer = stack.enter_context(VideoWriter(target, size=(SIZE, SIZE), fps=Fraction(FPS)))
-            crop = video_crop(task.path)
+            crop = _video_crop(task.path)
             frames = at_constant_rate(frames, Fraction(FPS))
         for frame in frames:
             pixels = frame.pixels if crop is None else crop.cut(frame.pixels, SIZE)
@@ -154,6 +159,20 @@ def prepare_clip(task: ClipTask) -> ClipRecord:
         "sound_is_speech": task.sound_is_speech and priors.mel is not None,
     }
     return ClipRecord(task.name, video, priors.encode(), about)
+
+
+def _video_crop(path: Path) -> Crop:
+    """One square for the whole clip, from the faces of its first seconds."""
+    from visavis.face.align import crop_for
+    from visavis.face.tracker import FaceTracker
+    from visavis.media.reader import VideoReader
+
+    with VideoReader(path) as reader, FaceTracker(video=False) as tracker:
+        looked_at = islice(reader, 0, _LOOK_FRAMES, _LOOK_EVERY)
+        faces = [face for frame in looked_at if (face := tracker.find(frame.pixels)) is not None]
+        if not faces:
+            raise DataError(f"{path}: no face in its first {_LOOK_FRAMES} frames")
+        return crop_for(faces, reader.info.height, reader.info.width)
 
 
 def _filled(meshes: list[NDArray[np.float32] | None]) -> NDArray[np.float32]:
@@ -268,5 +287,5 @@ class _Shards:
             number = self._counts.get(split, 0)
             self._counts[split] = number + 1
             self._paths[split] = self._folder / f"{split}-{number:05d}.tar"
-            self._open[split] = tarfile.open(self._paths[split], "w")
+            self._open[split] = tarfile.open(self._paths[split], "w")  # noqa: SIM115 - closed by __exit__
         append(self._open[split], record)

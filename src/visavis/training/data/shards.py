@@ -37,7 +37,7 @@ class Priors:
         seen: ``bool [T]``, whether the face was found.
         mesh: ``float32 [T, 478, 3]`` in [-1, 1]; a frame without a face repeats the one before.
         segmentation: ``uint8 [T, 64, 64]``, 255 is person.
-        mel: ``float32 [80, 4 T + 16]`` in [0, 1], or None without sound; the window of frame k is ``[:, 4 k : 4 k + 20]``.
+        mel: ``float32 [80, 4 T + 16]`` in [0, 1]; the window of frame k is ``[:, 4 k : 4 k + 20]``. None without sound.
     """
 
     seen: NDArray[np.bool_]

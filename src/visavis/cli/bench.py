@@ -1,0 +1,30 @@
+"""``visavis bench``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from visavis.cli.console import print_json
+
+
+def bench(
+    model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    frames: Annotated[int, typer.Option(min=5, help="Frames to time.")] = 40,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Time every stage on a drawn face, beside a plain run of the same network."""
+    from visavis.pipelines.bench import bench as run
+
+    report = run(model, device=device, precision=precision, frames=frames)
+    if as_json:
+        print_json(report)
+        return
+    for stage, ms in report["ms_per_frame"].items():
+        print(f"{stage:8} {ms:8.1f} ms")
+    print(f"{report['fps']} fps on {report['device']} ({report['precision']}, {report['threads']} threads)")
+    print(f"plain eager render {report['plain_eager_render_ms']} ms: {report['render_speed_up']} times ours")
+    print(f"peak memory {report['peak_rss_mb']} MB")

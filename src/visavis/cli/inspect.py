@@ -1,0 +1,29 @@
+"""``visavis inspect``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from visavis.cli.console import print_json
+
+
+def inspect(
+    file: Annotated[str, typer.Argument(help="Weights (path or name), or the name of a configuration.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what weights are: config, licence, hash, parameters and GMAC per source and per frame."""
+    from visavis.pipelines.describe import describe
+
+    about = describe(file)
+    if as_json:
+        print_json(about)
+        return
+    for key in ("file", "family", "licence", "sha256", "meta"):
+        if about[key]:
+            print(f"{key}: {about[key]}")
+    print("config: " + ", ".join(f"{key}={value}" for key, value in about["config"].items()))
+    print("parameters: " + ", ".join(f"{name} {count:,}" for name, count in about["parameters"].items()))
+    for when, parts in about["gmac"].items():
+        print(f"GMAC {when.replace('_', ' ')}: " + ", ".join(f"{name} {value}" for name, value in parts.items()))

@@ -1,0 +1,1 @@
+"""Metrics, protocols and built-in models to compare with."""

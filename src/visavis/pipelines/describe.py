@@ -1,0 +1,91 @@
+"""What a model is and what it costs: parameters and multiply-accumulates, split into per source and per frame."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from visavis.core.registry import generator_class
+from visavis.generators.avfr.config import NAMED, AvfrConfig
+from visavis.generators.avfr.network import AvfrNetwork
+from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
+from visavis.nn.cost import gmac, parameters
+from visavis.weights.checkpoint import load, load_into, sha256
+from visavis.weights.store import packaged, resolve
+
+
+def describe(name_or_path: str) -> dict[str, Any]:
+    """Describe weights, or a configuration by its name.
+
+    Returns:
+        Plain values: family, config, sha256 and licence (of weights), parameters and GMAC by part.
+
+    Raises:
+        WeightsError: nothing of that name, damaged, or keys that do not match the network.
+    """
+    if name_or_path in NAMED and name_or_path not in packaged():
+        config = NAMED[name_or_path]()
+        about: dict[str, Any] = {"file": None, "family": "avfr", "config": asdict(config), "meta": {}}
+        about |= {"bytes": None, "sha256": None}
+        network: torch.nn.Module = AvfrNetwork(config)
+    else:
+        path = resolve(name_or_path)
+        checkpoint = load(path)
+        network = generator_class(checkpoint.family).from_config(checkpoint.config).network
+        load_into(network, checkpoint, path)
+        about = {"file": str(path), "family": checkpoint.family, "config": checkpoint.config, "meta": checkpoint.meta}
+        about |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    network.eval()
+    cost = _avfr_cost(network) if isinstance(network, AvfrNetwork) else _keypoint_cost(network)
+    total = sum(p.numel() for p in network.parameters())
+    return {
+        **about,
+        "licence": about["meta"].get("licence"),
+        "parameters": {**parameters(network), "total": total},
+        "gmac": cost,
+    }
+
+
+def _rounded(parts: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in {**parts, "total": sum(parts.values())}.items()}
+
+
+@torch.no_grad()
+def _avfr_cost(network: AvfrNetwork) -> dict[str, dict[str, float]]:
+    config = network.config
+    size = config.size
+    picture, prior = torch.rand(1, 3, size, size), torch.rand(1, 2, size, size)
+    mel = torch.rand(1, 1, 80, 20)
+    mesh = torch.zeros(1, 6 + config.mesh_coefficients) if config.mesh_motion else None
+    if config.mesh_motion:
+        # Distinct points, as any real face has: equal ones make the spline's system singular.
+        network.mesh_model.mean.uniform_(-1, 1)
+    drawing = prior[:, :1]
+    motion = network.detect(picture, prior, mesh)
+    still = network.encode(picture, motion, drawing)
+    detector = gmac(lambda: network.detect(picture, prior, mesh))
+    render = gmac(lambda: network.render(still, motion, drawing, mel))
+    dense = gmac(lambda: network.motion(still, motion, still.mesh, drawing if config.mesh_motion else None))
+    sound = gmac(lambda: (network.sound(mel), network.query(mel))) if config.sound else 0.0
+    per_source = {"detector": detector, "appearance": gmac(lambda: network.appearance(picture))}
+    if config.identity_aware:
+        per_source["identity"] = gmac(lambda: network.identity(picture))
+    per_frame = {"detector": detector, "motion": dense, "sound": sound, "decoder": render - dense - sound}
+    return {"per_source": _rounded(per_source), "per_frame": _rounded(per_frame)}
+
+
+@torch.no_grad()
+def _keypoint_cost(network: Any) -> dict[str, dict[str, float]]:
+    assert isinstance(network, FirstOrderModel)
+    config: KeypointConfig = network.config
+    picture = torch.rand(1, 3, config.size, config.size)
+    motion = network.detect(picture)
+    source = network.encode(picture, motion)
+    detector = gmac(lambda: network.detect(picture))
+    dense = gmac(lambda: network.generator.dense_motion_network(source, motion))
+    render = gmac(lambda: network.render(source, motion))
+    per_source = {"detector": detector, "encoder": gmac(lambda: network.encode(picture, motion))}
+    per_frame = {"detector": detector, "motion": dense, "decoder": render - dense}
+    return {"per_source": _rounded(per_source), "per_frame": _rounded(per_frame)}

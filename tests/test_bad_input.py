@@ -1,0 +1,126 @@
+"""Bad input: every verb says what is wrong in one line, writes nothing, and does so soon."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from made import bad_inputs, good_inputs, run
+
+SECONDS = 10
+
+REENACT = "reenact {source} {driving} -o {out}/out.mp4 --model {model}"
+GOOD = {"source": "portrait.png", "driving": "driving.mp4", "model": "tiny.safetensors"}
+
+#: Which file is bad, and what the message must name.
+BAD_SOURCES = {
+    "missing.png": "missing.png",
+    "folder.mp4": "folder.mp4",
+    "empty.mp4": "empty.mp4",
+    "text.mp4": "text.mp4",
+    "voice.wav": "voice.wav",
+    "noface.png": "face",
+    "one.png": "one.png",
+    "huge.png": "huge.png",
+    "corrupt.png": "corrupt.png",
+    "corrupt.jpg": "corrupt.jpg",
+    "cut10.mp4": "cut10.mp4",
+    "cut50.mp4": "cut50.mp4",
+    "cut90.mp4": "cut90.mp4",
+}
+BAD_DRIVINGS = {name: named for name, named in BAD_SOURCES.items() if name.endswith((".mp4", ".wav"))}
+BAD_WEIGHTS = {
+    "missing.safetensors": "missing.safetensors",
+    "folder.mp4": "folder",
+    "empty.mp4": "empty.mp4",
+    "no-such-name": "no-such-name",
+    "cut.safetensors": "cut.safetensors",
+    "pickle.safetensors": "pickle",
+    "family.safetensors": "nobody",
+    "more.safetensors": "extra.weight",
+    "fewer.safetensors": "fewer.safetensors",
+    "config.safetensors": "widdths",
+}
+
+NOT_PUBLISHED = ("missing.pth", "folder.mp4", "empty.mp4", "code.pth", "text.mp4", "tiny.safetensors")
+
+CASES = [
+    *((REENACT.format(**{**GOOD, "source": name}, out="{out}"), named) for name, named in BAD_SOURCES.items()),
+    *((REENACT.format(**{**GOOD, "driving": name}, out="{out}"), named) for name, named in BAD_DRIVINGS.items()),
+    *((REENACT.format(**{**GOOD, "model": name}, out="{out}"), named) for name, named in BAD_WEIGHTS.items()),
+    (REENACT.format(**GOOD, out="{out}") + " --audio missing.wav", "missing.wav"),
+    (REENACT.format(**GOOD, out="{out}") + " --audio portrait.png", "portrait.png"),
+    (REENACT.format(**GOOD, out="{out}") + " --device cuda", "cuda"),
+    (REENACT.format(**GOOD, out="{out}/none"), "none"),
+    ("reenact portrait.png driving.mp4 -o driving.mp4 --force --model tiny.safetensors", "driving.mp4"),
+    ("reenact portrait.png driving.mp4 -o voice.wav --model tiny.safetensors", "voice.wav"),
+    *((f"inspect {name}", named) for name, named in BAD_WEIGHTS.items()),
+    *((f"bench --frames 5 --model {name}", named) for name, named in BAD_WEIGHTS.items()),
+    *(
+        (f"weights convert {name} -o {{out}}/w.safetensors", name)
+        for name in ("missing.pth", "folder.mp4", "empty.mp4")
+    ),
+    *(
+        (f"weights convert {name} -o {{out}}/w.safetensors", name)
+        for name in ("code.pth", "text.mp4", "tiny.safetensors")
+    ),
+    ("weights convert code.pth -o {out}/w.safetensors --family headgan", "headgan"),
+    ("weights convert code.pth -o tiny.safetensors", "tiny.safetensors"),
+    *((f"prepare {name} -o {{out}}/shards", name) for name in ("missing", "text.mp4", "folder.mp4")),
+    ("prepare . -o folder.mp4", "folder.mp4"),
+    *((f"train {name} --data . --out {{out}}/run", name) for name in ("missing.toml", "folder.mp4", "broken.toml")),
+    ("train unknown.toml --data . --out {out}/run", "stepz"),
+    ("evaluate --data missing --split val --model copy", "missing"),
+    ("evaluate --data text.mp4 --split val --model copy", "text.mp4"),
+]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of good and bad inputs."""
+    folder = tmp_path_factory.mktemp("inputs")
+    good_inputs(folder)
+    bad_inputs(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("command", "named"), CASES, ids=[command.replace("{out}", "OUT") for command, _ in CASES])
+def test_it_is_refused_in_one_line(
+    command: str,
+    named: str,
+    inputs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+):
+    if "cuda" in command:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.chdir(inputs)
+    before = {name: os.stat(name).st_mtime_ns for name in os.listdir(inputs)}
+    began = time.perf_counter()
+    status = run(command.format(out=tmp_path).split())
+    assert time.perf_counter() - began < SECONDS
+    printed = capfd.readouterr()
+    assert status in (1, 2), printed
+    assert printed.out == ""
+    assert len(printed.err.splitlines()) == 1, printed.err
+    assert printed.err.startswith("error: ")
+    assert named in printed.err
+    assert os.listdir(tmp_path) == []
+    assert {name: os.stat(name).st_mtime_ns for name in os.listdir(inputs)} == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_to_is_refused(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(inputs)
+    tmp_path.chmod(0o500)
+    try:
+        assert run(REENACT.format(**GOOD, out=tmp_path).split()) == 1
+    finally:
+        tmp_path.chmod(0o700)
+    assert len(capfd.readouterr().err.splitlines()) == 1

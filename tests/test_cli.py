@@ -1,0 +1,127 @@
+"""The command line: what it prints, what it leaves behind, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from made import FRAMES, good_inputs, run, tiny_weights
+from visavis.media.reader import VideoReader
+
+VERBS = ("reenact", "prepare", "train", "evaluate", "inspect", "bench", "doctor", "weights")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of good inputs."""
+    folder = tmp_path_factory.mktemp("inputs")
+    good_inputs(folder)
+    return folder
+
+
+def one_object(printed: str) -> dict[str, Any]:
+    """The one JSON object that stdout must be."""
+    values = json.loads(printed)
+    assert isinstance(values, dict)
+    return values
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]):
+    assert run([verb, "--help"]) == 0
+    assert verb in capsys.readouterr().out
+
+
+def test_wrong_use_exits_with_2(capsys: pytest.CaptureFixture[str]):
+    assert run(["reenact"]) == 2
+    assert run(["reenact", "a", "b", "-o", "c", "--motion", "sideways"]) == 2
+    assert run(["no-such-verb"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_reenact_prints_one_object_and_carries_every_frame(
+    inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out.mp4"
+    weights = inputs / "tiny.safetensors"
+    status = run(["reenact", inputs / "portrait.png", inputs / "driving.mp4", "-o", out, "--model", weights, "--json"])
+    printed = capfd.readouterr()
+    assert (status, printed.err) == (0, "")
+    report = one_object(printed.out)
+    assert report["frames"] == FRAMES
+    assert set(report) >= {"fps", "seconds", "width", "height", "model", "device", "precision", "peak_rss_mb"}
+    assert set(report) >= {"frames_without_face", "ms_per_frame"}
+    assert set(report["ms_per_frame"]) >= {"analyse", "motion", "render", "total"}
+    with VideoReader(out) as reader:
+        assert sum(1 for _ in reader) == FRAMES
+        assert reader.info.has_sound
+    assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+def test_an_existing_result_is_replaced_only_with_force(
+    inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out.mp4"
+    out.write_text("mine")
+    weights = inputs / "tiny.safetensors"
+    command = ["reenact", inputs / "portrait.png", inputs / "driving.mp4", "-o", out, "--model", weights]
+    assert run(command) == 1
+    assert out.read_text() == "mine"
+    assert "--force" in capfd.readouterr().err
+    assert run([*command, "--force"]) == 0
+    assert out.stat().st_size > 1000
+
+
+def test_inspect_tells_shape_and_cost(inputs: Path, capfd: pytest.CaptureFixture[str]):
+    assert run(["inspect", inputs / "tiny.safetensors", "--json"]) == 0
+    found = one_object(capfd.readouterr().out)
+    assert found["family"] == "avfr"
+    assert found["meta"] == {"licence": "test"}
+    assert len(str(found["sha256"])) == 64
+    assert run(["inspect", inputs / "tiny.safetensors"]) == 0
+    assert "decoder" in capfd.readouterr().out
+
+
+def test_bench_tells_every_stage(inputs: Path, capfd: pytest.CaptureFixture[str]):
+    assert run(["bench", "--model", inputs / "tiny.safetensors", "--frames", 5, "--json"]) == 0
+    printed = capfd.readouterr()
+    report = one_object(printed.out)
+    assert set(report["ms_per_frame"]) == {"analyse", "motion", "render", "encode", "total"}
+    assert report["plain_eager_render_ms"] > 0
+    assert printed.err == ""
+
+
+def test_weights_are_listed_and_verified(capfd: pytest.CaptureFixture[str]):
+    assert run(["weights", "list", "--json"]) == 0
+    one_object(capfd.readouterr().out)
+    assert run(["weights", "verify", "--json"]) == 0
+    one_object(capfd.readouterr().out)
+
+
+def test_control_c_leaves_nothing_behind(inputs: Path, tmp_path: Path):
+    """Interrupted in the middle of writing: exit 130 and an empty folder."""
+    from visavis.media.synthetic import write_clip
+
+    long = inputs / "long.mp4"
+    write_clip(long, 6.0, seed=1, size=128)
+    weights = tiny_weights(tmp_path.parent / f"{tmp_path.name}.safetensors")
+    command = ["reenact", inputs / "portrait.png", long, "-o", tmp_path / "out.mp4", "--model", weights]
+    with subprocess.Popen(
+        [sys.executable, "-m", "visavis.cli.main", *map(str, command)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not os.listdir(tmp_path) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert os.listdir(tmp_path) == []
+    assert "Traceback" not in said

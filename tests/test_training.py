@@ -1,0 +1,209 @@
+"""From drawn clips to trained weights: shards, batches, losses, steps, and going on after a stop."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from visavis.audio.mel import RATE_HZ
+from visavis.audio.window import SoundWindow
+from visavis.core.errors import ConfigError, DataError
+from visavis.generators.avfr.config import AvfrConfig
+from visavis.media.reader import SoundReader
+from visavis.media.synthetic import write_clip
+from visavis.motion.types import KeypointMotion
+from visavis.nn.warp import coordinate_grid, sample
+from visavis.training.config import TrainConfig
+from visavis.training.data.dataset import Pairs, learn_face_model, load_clips
+from visavis.training.data.prepare import find_clips, prepare
+from visavis.training.data.shards import Priors, read
+from visavis.training.loop import Trainer
+from visavis.training.losses import Deformation, LossWeights, equivariance, pyramid_l1, structure_loss
+from visavis.training.run import train
+from visavis.weights.checkpoint import load
+
+TOML = """
+batch = 2
+stride = 2
+log_every = 1
+checkpoint_every_s = 0.0
+[model]
+size = 64
+keypoints = 3
+mesh_motion = true
+align_identity = true
+composite = true
+mesh_coefficients = 4
+channels = 8
+detector_width = 4
+detector_blocks = 2
+detector_max = 16
+motion_width = 4
+motion_blocks = 2
+motion_max = 16
+widths = [4, 6, 8]
+bottleneck_blocks = 1
+condition_channels = 4
+modulation_kernel = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of two drawn people, one in the usual form and one that has to be cropped and resampled."""
+    folder = tmp_path_factory.mktemp("clips")
+    write_clip(folder / "a.mp4", 0.4, seed=1, size=256)
+    write_clip(folder / "b.mp4", 0.4, seed=2, size=320, fps=Fraction(30))
+    output = folder.parent / f"{folder.name}-shards"
+    report = prepare(folder, output)
+    assert (report.clips, report.failed, report.frames_without_face) == (2, {}, 0)
+    return output
+
+
+def tiny_run(folder: Path) -> Path:
+    path = folder / "run.toml"
+    path.write_text(TOML)
+    return path
+
+
+def test_mel_of_a_shard_is_the_mel_of_the_stream(shards: Path, tmp_path: Path):
+    record = next(read(shards))
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(record.video)
+    priors = Priors.decode(record.priors)
+    assert priors.mel is not None
+    with SoundReader(clip, RATE_HZ) as sound:
+        window = SoundWindow(sound)
+        for frame in range(0, 10, 3):
+            streamed = window.at(Fraction(frame, 25))
+            np.testing.assert_allclose(priors.mel[:, 4 * frame : 4 * frame + 20], streamed, atol=1 / 255)
+
+
+def test_priors_survive_coding_within_their_step():
+    rng = np.random.default_rng(0)
+    mesh = rng.uniform(-1, 1, (5, 478, 3)).astype(np.float32)
+    masks = rng.integers(0, 256, (5, 64, 64)).astype(np.uint8)
+    mel = rng.uniform(0, 1, (80, 36)).astype(np.float32)
+    back = Priors.decode(Priors(np.ones(5, bool), mesh, masks, mel).encode())
+    assert np.abs(back.mesh - mesh).max() <= 0.5 / 1024 + 1e-6
+    assert np.abs(back.segmentation.astype(int) - masks).max() <= 9
+    assert back.mel is not None
+    assert np.abs(back.mel - mel).max() <= 0.5 / 255 + 1e-6
+
+
+def test_a_batch_depends_on_its_number_alone(shards: Path):
+    clips = load_clips(shards, "train", 2)
+    model = learn_face_model(clips, 4)
+    pairs = Pairs(clips, model, size=256, seed=3)
+    streamed = list(pairs.stream(0, 3, 2))
+    again = pairs.batch(2, 2)
+    assert torch.equal(streamed[2].source, again.source)
+    assert torch.equal(streamed[2].driving_mesh, again.driving_mesh)
+    assert not torch.equal(streamed[1].driving, again.driving)
+    assert float(again.weight.max()) > 2
+    assert float(again.weight.min()) >= 1
+
+
+def test_one_clip_that_fails_does_not_fail_the_rest(tmp_path: Path):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    write_clip(clips / "good.mp4", 0.2, seed=1)
+    (clips / "bad.mp4").write_text("not a video")
+    report = prepare(clips, tmp_path / "shards")
+    assert report.clips == 1
+    assert list(report.failed) == ["bad"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clips", "shards"]
+
+
+def test_the_manifest_names_identity_split_and_speech(tmp_path: Path):
+    (tmp_path / "manifest.csv").write_text("id,identity,split,av_sync\nx1,x,val,likely\n")
+    (task,) = find_clips(tmp_path)
+    assert (task.identity, task.split, task.sound_is_speech) == ("x", "val", True)
+    with pytest.raises(DataError, match="identity"):
+        (tmp_path / "manifest.csv").write_text("id\nx1\n")
+        find_clips(tmp_path)
+
+
+def test_equivariance_is_zero_for_points_that_follow_the_deformation():
+    deformation = Deformation.random(2, torch.Generator().manual_seed(0), torch.device("cpu"))
+    deformed = KeypointMotion(torch.rand(2, 4, 2) - 0.5, torch.eye(2).expand(2, 4, 2, 2))
+    original = KeypointMotion(deformation.at(deformed.points), deformation.jacobian(deformed.points))
+    points, frames = equivariance(original, deformed, deformation)
+    assert float(points) < 1e-6
+    assert float(frames) < 1e-4
+
+
+def test_a_deformation_moves_pixels_as_it_moves_points():
+    """A spot at a known place is found where the grid says, so points and pictures share one convention."""
+    deformation = Deformation.random(1, torch.Generator().manual_seed(1), torch.device("cpu"))
+    grid = deformation.grid(128)
+    at = torch.tensor([[[0.2, -0.1]]])
+    original = torch.exp(-((coordinate_grid(128, 128, align_corners=False) - deformation.at(at)) ** 2).sum(-1) / 0.005)
+    deformed = sample(original[None], grid)
+    weights = deformed[0, 0] / deformed.sum()
+    centre = (weights[..., None] * coordinate_grid(128, 128, align_corners=False)).sum((0, 1))
+    assert torch.allclose(centre, at[0, 0], atol=0.02)
+
+
+def test_losses_vanish_for_equal_pictures_and_weigh_regions():
+    picture = torch.rand(1, 3, 64, 64)
+    weight = torch.ones(1, 1, 64, 64)
+    assert float(pyramid_l1(picture, picture, weight)) == 0
+    assert float(structure_loss(picture, picture)) == pytest.approx(0, abs=1e-5)
+    wrong = picture.clone()
+    wrong[..., :32, :32] += 0.5
+    heavy = weight.clone()
+    heavy[..., :32, :32] = 3
+    assert pyramid_l1(wrong, picture, heavy) > pyramid_l1(wrong, picture, weight)
+
+
+def test_every_loss_of_the_paper_reaches_the_network(shards: Path):
+    """With the GAN on, both networks learn; equivariance alone reaches the detector."""
+    clips = load_clips(shards, "train", 2)
+    model = learn_face_model(clips, 4)
+    config = TrainConfig(model=AvfrConfig.tiny(), losses=LossWeights(adversarial=1.0), batch=2, steps=10)
+    trainer = Trainer(config, torch.device("cpu"), model)
+    assert trainer.discriminator is not None
+    before = [p.clone() for p in trainer.discriminator.parameters()]
+    batch = Pairs(clips, model, size=64).batch(0, 2)
+    losses = trainer.step(batch)
+    expected = {"l1", "equivariance_points", "equivariance_jacobians", "adversarial", "discriminator"}
+    assert expected <= losses.keys()
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    assert any(not torch.equal(a, b) for a, b in zip(before, trainer.discriminator.parameters(), strict=True))
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(shards: Path, tmp_path: Path):
+    config = tiny_run(tmp_path)
+    train(config, shards, steps=4, out=tmp_path / "whole", device="cpu")
+    train(config, shards, ["stop_after_s=0.000001"], steps=4, out=tmp_path / "parts", device="cpu")
+    progress = json.loads((tmp_path / "parts/progress.json").read_text())
+    assert 1 <= progress["steps"] < 4
+    train(config, shards, steps=4, resume=True, out=tmp_path / "parts", device="cpu")
+    whole = load(tmp_path / "whole/weights.safetensors")
+    parts = load(tmp_path / "parts/weights.safetensors")
+    assert whole.meta["steps"] == parts.meta["steps"] == 4
+    for name, tensor in whole.tensors.items():
+        assert torch.equal(tensor, parts.tensors[name]), name
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(shards: Path, tmp_path: Path):
+    config = tiny_run(tmp_path)
+    train(config, shards, steps=1, out=tmp_path / "run", device="cpu")
+    with pytest.raises(ConfigError, match="--resume"):
+        train(config, shards, steps=1, out=tmp_path / "run", device="cpu")
+
+
+def test_shipped_recipes_are_valid():
+    from visavis.core.config import build, load_toml
+
+    folder = Path(__file__).parents[1] / "src/visavis/training/recipes"
+    names = {path.name: build(TrainConfig, load_toml(path)) for path in folder.glob("*.toml")}
+    assert names["avfr-256-cpu.toml"].model == AvfrConfig.compact256()
+    assert names["avfr-paper-256.toml"].model == AvfrConfig.paper256()
+    assert names["avfr-paper-256.toml"].schedule == "paper"
