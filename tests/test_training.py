@@ -144,7 +144,7 @@ def test_a_deformation_moves_pixels_as_it_moves_points():
     grid = deformation.grid(128)
     at = torch.tensor([[[0.2, -0.1]]])
     original = torch.exp(-((coordinate_grid(128, 128, align_corners=False) - deformation.at(at)) ** 2).sum(-1) / 0.005)
-    deformed = sample(original[None], grid)
+    deformed = sample(original[None, None], grid)
     weights = deformed[0, 0] / deformed.sum()
     centre = (weights[..., None] * coordinate_grid(128, 128, align_corners=False)).sum((0, 1))
     assert torch.allclose(centre, at[0, 0], atol=0.02)

@@ -121,7 +121,9 @@ def learn(meshes: Array, size: int, rounds: int = 3) -> LinearFaceModel:
     residual = ((unposed - mean) * weights).reshape(len(meshes), -1).astype(np.float64)
     _, vectors = np.linalg.eigh(residual.T @ residual)
     components = vectors[:, ::-1][:, :size].T.reshape(size, MESH_POINTS, 3)
-    return LinearFaceModel(mean.astype(np.float32), (components / weights).astype(np.float32))
+    # Contiguous, since the order in memory is the order of sums: a stored model must fit as the learned one does.
+    basis = np.ascontiguousarray(components / weights, np.float32)
+    return LinearFaceModel(np.ascontiguousarray(mean, np.float32), basis)
 
 
 def _normalised(mesh: Array) -> Array:

@@ -182,9 +182,13 @@ def _restore(trainer: Trainer, out: Path) -> None:
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     values = optimiser.state_dict()
+    learned = [p for group in optimiser.param_groups for p in group["params"]]
     entries: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, _, key = name.partition(".")
-        entries.setdefault(int(number), {})[key] = tensor
+        parameter = learned[int(number)]
+        # The memory layout decides the order of sums and roundings; it must be the uninterrupted run's.
+        alike = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
+        entries.setdefault(int(number), {})[key] = alike.detach()
     values["state"] = entries
     optimiser.load_state_dict(values)
