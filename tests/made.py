@@ -30,12 +30,12 @@ def tiny_weights(path: Path) -> Path:
     """Write untrained weights of the smallest AVFR network."""
     torch.manual_seed(0)
     generator = AvfrGenerator(AvfrConfig.tiny())
-    generator.network.mesh_model.mean.copy_(torch.from_numpy(_sphere()))
+    generator.network.mesh_model.mean.copy_(torch.from_numpy(tiny_mesh()))
     save(path, generator.network.state_dict(), family="avfr", config=generator.plain_config, meta={"licence": "test"})
     return path
 
 
-def _sphere() -> NDArray[np.float32]:
+def tiny_mesh() -> NDArray[np.float32]:
     """Points spread evenly over a sphere (a golden spiral): an untrained network needs some face to warp."""
     at = (np.arange(MESH_POINTS) + 0.5) / MESH_POINTS
     height, turn = 1 - 2 * at, np.pi * (1 + 5**0.5) * np.arange(MESH_POINTS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -132,7 +133,7 @@ class Inpainter(nn.Module):
         super().__init__()
         self.dense_motion_network = DenseMotion(config)
         widths = [min(config.most, config.width * 2**i) for i in range(config.down_blocks + 1)]
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.first = SameBlock(3, widths[0], kernel_size=7, padding=3)
         self.down_blocks = nn.ModuleList([DownBlock(a, b) for a, b in pairs])
         self.bottleneck = nn.Sequential()
@@ -203,7 +204,7 @@ class KeypointGenerator:
 
     def __init__(self, config: KeypointConfig, *, device: str = "cpu", precision: str = "fp32") -> None:
         self.config, self.device, self.precision = config, torch.device(device), precision
-        self.network = FirstOrderModel(config).to(self.device, memory_format=torch.channels_last).eval()
+        self.network = FirstOrderModel(config).to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @classmethod
     def from_config(

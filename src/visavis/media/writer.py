@@ -6,6 +6,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -177,10 +178,9 @@ class VideoWriter:
         if self._sound is not None:
             self._sound.close()
         if hasattr(self, "_container"):
-            try:
+            # The disk may be full; the file is removed below in any case.
+            with suppress(av.error.FFmpegError, OSError, ValueError):
                 self._container.close()
-            except (av.error.FFmpegError, OSError, ValueError):
-                pass  # the disk may be full; the file is removed below in any case
         self._aside.unlink(missing_ok=True)
 
 

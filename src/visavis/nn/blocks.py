@@ -5,6 +5,8 @@ Names of parameters are those of the published checkpoints, so that converting i
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -65,7 +67,7 @@ class _Encoder(nn.Module):
     def __init__(self, width: int, inside: int, blocks: int, most: int) -> None:
         super().__init__()
         widths = [inside, *(min(most, width * 2 ** (i + 1)) for i in range(blocks))]
-        self.down_blocks = nn.ModuleList([DownBlock(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)])
+        self.down_blocks = nn.ModuleList([DownBlock(a, b) for a, b in pairwise(widths)])
 
     def forward(self, x: Tensor) -> list[Tensor]:
         outputs = [x]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from visavis.core.registry import generator_class
-from visavis.generators.avfr.config import NAMED, AvfrConfig
+from visavis.generators.avfr.config import NAMED
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
 from visavis.nn.cost import gmac, parameters

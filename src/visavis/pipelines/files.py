@@ -133,7 +133,7 @@ def reenact_file(
         if sound is not None and Prior.MEL in generator.needs:
             sound_at = SoundWindow(stack.enter_context(SoundReader(sound, RATE_HZ))).at
         analyser = stack.enter_context(Analyser(generator.needs, face=options.face))
-        frame_size = still.frame.pixels.shape[:2] if options.paste_back else (generator.size, generator.size)
+        frame_size = _size(still.frame.pixels) if options.paste_back else (generator.size, generator.size)
         began = time.perf_counter()
         last: Frame | None = None
         writer = stack.enter_context(
@@ -168,6 +168,10 @@ def reenact_file(
         frames_without_face=tally.frames_without_face,
         damaged=damaged,
     )
+
+
+def _size(pixels: Pixels) -> tuple[int, int]:
+    return pixels.shape[0], pixels.shape[1]
 
 
 def _expected_frames(info: MediaInfo) -> int | None:

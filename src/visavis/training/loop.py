@@ -70,12 +70,12 @@ class Trainer:
         if config.model.mesh_motion:
             network.mesh_model.mean.copy_(torch.from_numpy(face_model.mean))
             network.mesh_model.basis.copy_(torch.from_numpy(face_model.basis))
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = deepcopy(self.network).eval().requires_grad_(False)
         self.optimiser = torch.optim.Adam(self.network.parameters(), config.learning_rate, betas=(0.5, 0.999))
         self.discriminator: PatchDiscriminator | None = None
         if config.losses.adversarial:
-            self.discriminator = PatchDiscriminator().to(device, memory_format=torch.channels_last)
+            self.discriminator = PatchDiscriminator().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             parameters = self.discriminator.parameters()
             self.judge = torch.optim.Adam(parameters, config.learning_rate, betas=(0.5, 0.999))
         self.steps_done = 0
@@ -91,7 +91,7 @@ class Trainer:
             losses, made = self._generator_losses(batch)
         total = torch.stack(list(losses.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
         self.optimiser.step()
         if self.discriminator is not None:
@@ -137,7 +137,7 @@ class Trainer:
             logits = self.discriminator(torch.cat([real, made])).float()
         loss = discriminator_loss(*logits.chunk(2))
         self.judge.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.judge.step()
         return loss
 

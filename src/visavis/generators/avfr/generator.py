@@ -43,7 +43,7 @@ class AvfrGenerator:
     ) -> None:
         self.config = config
         self.device, self.precision = torch.device(device), precision
-        self.network = (network or AvfrNetwork(config)).to(self.device, memory_format=torch.channels_last).eval()
+        self.network = (network or AvfrNetwork(config)).to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.face_model: LinearFaceModel | None = None
         if config.mesh_motion:
             model = self.network.mesh_model
