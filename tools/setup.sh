@@ -27,6 +27,9 @@ install_system_libraries() {
     fi
 }
 
+if ! find_python >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 python3-venv
+fi
 python=$(find_python)
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install -q)

@@ -84,7 +84,7 @@ class Crop:
         )
         extent = (right - left, bottom - top)
         new = cv2.warpAffine(picture, matrix, extent, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        mask = cv2.warpAffine(self._mask(size, full.shape[:2]), matrix, extent, flags=cv2.INTER_LINEAR)[..., None]
+        mask = cv2.warpAffine(self._mask(size, (height, width)), matrix, extent, flags=cv2.INTER_LINEAR)[..., None]
         out = full.copy()
         old = out[top:bottom, left:right].astype(np.float32)
         out[top:bottom, left:right] = np.rint(old + mask * (new.astype(np.float32) - old)).astype(np.uint8)

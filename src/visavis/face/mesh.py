@@ -30,7 +30,7 @@ _OPEN = (NOSE, NOSTRILS)
 
 #: Points that carry a thin-plate warp: every lip and lid point, since those move on their own, and a thinner
 #: choice of the parts that move with the head.
-CONTROL_POINTS = (
+CONTROL_POINTS: tuple[int, ...] = (
     *LIPS_OUTER,
     *LIPS_INNER,
     *LEFT_EYE[::2],
