@@ -21,9 +21,9 @@ from visavis.media.frame import Frame
 from visavis.media.reader import _open
 
 _TIME_BASE = Fraction(1, 90_000)
-_SOUND_AHEAD_S = Fraction(1, 2)
 _CHUNK = 1024
-_SOUND_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# AAC comes in blocks of 1024 samples; at lower rates than these a block is longer than a frame, and so the end vague.
+_SOUND_RATES = (32_000, 44_100, 48_000)
 
 
 def check_output(path: Path, inputs: Sequence[Path], *, force: bool) -> None:
@@ -137,7 +137,8 @@ class VideoWriter:
         with self._disk_errors():
             self._container.mux(self._video.encode(picture))
             self._last = frame.time
-            self._carry(frame.time + _SOUND_AHEAD_S, end=None)
+            # Never ahead of the pictures: this frame may be the last.
+            self._carry(frame.time, end=None)
 
     def close(self) -> None:
         """Finish the file and give it its name."""
@@ -214,7 +215,7 @@ class _CarriedSound:
         self._container = _open(path)
         stream = self._container.streams.audio[0]
         rate = stream.codec_context.sample_rate or 48_000
-        self.rate_hz = rate if rate in _SOUND_RATES else 48_000
+        self.rate_hz = next((known for known in _SOUND_RATES if known % rate == 0), 48_000)
         channels = stream.codec_context.channels or 1
         self.layout = {1: "mono", 2: "stereo", 6: "5.1"}.get(channels, "stereo")
         self._channels = {"mono": 1, "stereo": 2, "5.1": 6}[self.layout]
