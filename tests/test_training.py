@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.window import SoundWindow
-from visavis.core.errors import ConfigError, DataError
+from visavis.core.errors import ConfigError, DataError, WeightsError
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.media.reader import SoundReader
 from visavis.media.synthetic import write_clip
 from visavis.motion.types import KeypointMotion
+from visavis.nn.perceptual import Lpips
 from visavis.nn.warp import coordinate_grid, sample
 from visavis.training.config import TrainConfig
 from visavis.training.data.dataset import Pairs, learn_face_model, load_clips
@@ -176,6 +178,27 @@ def test_every_loss_of_the_paper_reaches_the_network(shards: Path):
     assert expected <= losses.keys()
     assert all(torch.isfinite(loss) for loss in losses.values())
     assert any(not torch.equal(a, b) for a, b in zip(before, trainer.discriminator.parameters(), strict=True))
+
+
+def test_lpips_needs_its_weights_and_measures_distance(shards: Path, tmp_path: Path):
+    """With random weights of the published names: zero for equal pictures, more for unequal ones."""
+    torch.manual_seed(0)
+    fresh = Lpips()
+    table = {f"features.{n}.{k}": v for n, conv in fresh.features.items() for k, v in conv.state_dict().items()}
+    table |= {f"lin{n}.model.1.weight": torch.rand_like(lin) for n, lin in enumerate(fresh.lin)}
+    save_file({name: tensor.contiguous() for name, tensor in table.items()}, tmp_path / "lpips.safetensors")
+    network = Lpips.from_file(tmp_path / "lpips.safetensors")
+    a, b = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    assert float(network(a, a).abs().max()) == 0
+    assert float(network(a, b).min()) > float(network(a, 0.9 * a + 0.1 * b).max()) > 0
+    config = TrainConfig(model=AvfrConfig.tiny(), losses=LossWeights(perceptual=1.0))
+    clips = load_clips(shards, "train", 5)
+    with pytest.raises(ConfigError, match="LPIPS"):
+        Trainer(config, torch.device("cpu"), learn_face_model(clips, 4))
+    table.pop("lin0.model.1.weight")
+    save_file({name: tensor.contiguous() for name, tensor in table.items()}, tmp_path / "short.safetensors")
+    with pytest.raises(WeightsError, match="lin0"):
+        Lpips.from_file(tmp_path / "short.safetensors")
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(shards: Path, tmp_path: Path):

@@ -28,7 +28,10 @@ class TrainConfig:
         checkpoint_every_s: seconds between checkpoints.
         log_every: steps between log lines.
         stop_after_s: stop with a checkpoint after so many seconds; 0 for never.
-        batch_norm_momentum: of the running statistics.
+        region_weight: how much more the mouth and the eyes count.
+        far_share: how often the source is the one of several candidates that differs most from the driving frame.
+        jitter: strength of the colour transforms.
+        perceptual: file of LPIPS weights; needed when the perceptual loss counts.
     """
 
     model: AvfrConfig = field(default_factory=AvfrConfig.compact256)
@@ -48,3 +51,4 @@ class TrainConfig:
     region_weight: float = 2.0
     far_share: float = 0.5
     jitter: float = 0.1
+    perceptual: str = ""

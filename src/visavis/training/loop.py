@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from visavis.core.errors import VisavisError
+from visavis.core.errors import ConfigError, VisavisError
 from visavis.face.morphable import LinearFaceModel
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.nn.discriminators import PatchDiscriminator
+from visavis.nn.perceptual import Lpips
 from visavis.nn.warp import sample
 from visavis.training.config import TrainConfig
 from visavis.training.data.dataset import Batch, Pairs
@@ -73,6 +75,11 @@ class Trainer:
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = deepcopy(self.network).eval().requires_grad_(False)
         self.optimiser = torch.optim.Adam(self.network.parameters(), config.learning_rate, betas=(0.5, 0.999))
+        self.perceptual: Lpips | None = None
+        if config.losses.perceptual:
+            if not config.perceptual:
+                raise ConfigError("losses.perceptual counts, but 'perceptual' names no file of LPIPS weights")
+            self.perceptual = Lpips.from_file(Path(config.perceptual)).to(device)
         self.discriminator: PatchDiscriminator | None = None
         if config.losses.adversarial:
             self.discriminator = PatchDiscriminator().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -124,6 +131,8 @@ class Trainer:
             points, frames = equivariance(driving, deformed, deformation)
             losses["equivariance_points"] = weights.equivariance_points * points
             losses["equivariance_jacobians"] = weights.equivariance_jacobians * frames
+        if self.perceptual is not None:
+            losses["perceptual"] = weights.perceptual * self.perceptual(made, real).mean()
         if self.discriminator is not None:
             judged = self.discriminator(made)
             losses["adversarial"] = weights.adversarial * generator_adversarial_loss(judged.float())
