@@ -17,15 +17,27 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from visavis.core.config import build
+from visavis.core.errors import ConfigError
 from visavis.face.types import Observation
 from visavis.generators.base import Prior
 from visavis.motion.keypoints import KeypointDetector
 from visavis.motion.types import KeypointMotion, MotionLayout
 from visavis.nn.blocks import AntiAliasDownsample, DownBlock, Hourglass, ResBlock, SameBlock, UpBlock
+from visavis.nn.denormals import denormals_flushed
 from visavis.nn.dense_motion import keypoint_heatmaps, sparse_motions
 from visavis.nn.warp import coordinate_grid, resize_grid, sample
 
 _VARIANCE = 0.01
+_WIDTHS = ("detector_width", "detector_max", "motion_width", "motion_max", "width", "most")
+_RANGES = {
+    "size": (32, 4096),
+    "keypoints": (1, 256),
+    "detector_blocks": (1, 8),
+    "motion_blocks": (1, 8),
+    "down_blocks": (1, 5),
+    "bottleneck_blocks": (0, 32),
+    **dict.fromkeys(_WIDTHS, (1, 2048)),
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,15 @@ class KeypointConfig:
     down_blocks: int = 2
     bottleneck_blocks: int = 6
     most: int = 512
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that no network can have, or that would fill the memory before it is noticed."""
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ConfigError(f"'{name}' must be from {least} to {most}, not {getattr(self, name)}")
+        step = max(4 * 2 ** max(self.detector_blocks, self.motion_blocks), 2**self.down_blocks)
+        if self.size % step:
+            raise ConfigError(f"'size' must be a multiple of {step} for this many blocks, not {self.size}")
 
     @classmethod
     def vox256(cls) -> KeypointConfig:
@@ -236,11 +257,13 @@ class KeypointGenerator:
         """Nothing but the picture."""
         return frozenset()
 
+    @denormals_flushed()
     @torch.inference_mode()
     def analyse(self, observation: Observation) -> KeypointMotion:
         """Keypoints of one observation."""
         return self.network.detect(self._picture(observation))
 
+    @denormals_flushed()
     @torch.inference_mode()
     def prepare(self, references: Sequence[Observation]) -> EncodedSource:
         """Encode the source, the first reference."""
@@ -249,6 +272,7 @@ class KeypointGenerator:
         with self._autocast():
             return self.network.encode(picture, motion)
 
+    @denormals_flushed()
     @torch.inference_mode()
     def render(self, person: EncodedSource, motion: KeypointMotion, sound: NDArray[np.float32] | None) -> Tensor:
         """Render one frame; the sound is not heard."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from visavis.motion.types import KeypointMotion
 from visavis.nn.blocks import AntiAliasDownsample, Hourglass
+from visavis.nn.dense_motion import no_denormals
 from visavis.nn.warp import coordinate_grid
 
 
@@ -59,7 +60,7 @@ class KeypointDetector(nn.Module):
         features = self.predictor(self.down(x))
         heat = self.kp(features)
         height, width = heat.shape[2:]
-        heat = (heat.flatten(2) / self.temperature).softmax(-1).view_as(heat)
+        heat = no_denormals((heat.flatten(2) / self.temperature).softmax(-1).view_as(heat))
         grid = coordinate_grid(height, width, align_corners=True, device=x.device)
         points = (heat[..., None] * grid).sum((2, 3))
         if self.jacobian is None:

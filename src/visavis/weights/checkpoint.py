@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,10 +51,11 @@ def save(
     """Write a checkpoint aside, then give it its name.
 
     Args:
-        half: store floating point tensors as fp16.
+        half: store floating point tensors as fp16, except those that would overflow (variances may).
     """
     stored = {
-        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        # A copy each: safetensors refuses tensors that share memory.
+        name: (_halved(tensor) if half else tensor).detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
     header = {
@@ -68,7 +71,13 @@ def save(
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{path}: cannot be written ({error})") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    fits = tensor.is_floating_point() and bool(tensor.abs().le(torch.finfo(torch.float16).max).all())
+    return tensor.half() if fits else tensor
 
 
 def load(path: Path, *, tensors: bool = True) -> Checkpoint:
@@ -77,7 +86,7 @@ def load(path: Path, *, tensors: bool = True) -> Checkpoint:
     Raises:
         WeightsError: no such file, a pickle, truncated, or not written by visavis.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, False and no error for a name that is too long
         raise WeightsError(f"{path}: no such weights file")
     try:
         with path.open("rb") as file:
@@ -92,8 +101,11 @@ def load(path: Path, *, tensors: bool = True) -> Checkpoint:
             if header.get("format") != _FORMAT:
                 raise WeightsError(f"{path}: is not a visavis checkpoint (its header has no format '{_FORMAT}')")
             values = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
-        return Checkpoint(header["family"], json.loads(header["config"]), json.loads(header["meta"]), values)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        config, meta = json.loads(header["config"]), json.loads(header["meta"])
+        if not isinstance(config, dict) or not isinstance(meta, dict):
+            raise WeightsError(f"{path}: is damaged; config and meta in its header must be tables")
+        return Checkpoint(header["family"], config, meta, values)
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: is not a safetensors file, or is damaged or cut short") from error
 
 

@@ -11,14 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from visavis.core.errors import WeightsError
-from visavis.weights.checkpoint import save
+from visavis.core.errors import ConfigError, WeightsError
+from visavis.core.registry import generator_class
+from visavis.weights.checkpoint import Checkpoint, load_into, save
 
 State = Mapping[str, Tensor]
 
 
 def convert(source: Path, output: Path, family: str = "keypoint") -> dict[str, Any]:
     """Read a published checkpoint and write it as safetensors; returns the network's shape read from its tensors.
+
+    The size of the pictures is not in the tensors; 256 is what the published faces were trained at. Nothing is
+    written unless the tensors fit the network of that shape.
 
     Args:
         source: a ``.pth`` or ``.pth.tar`` with ``generator`` and ``kp_detector``, as published for vox-256.
@@ -33,11 +37,14 @@ def convert(source: Path, output: Path, family: str = "keypoint") -> dict[str, A
     parts = _read(source)
     try:
         config = _keypoint_config(parts["generator"], parts["kp_detector"])
-    except (KeyError, IndexError, ValueError) as error:
+        network = generator_class(family).from_config(config).network
+    except (KeyError, IndexError, ValueError, ConfigError) as error:
         raise WeightsError(f"{source}: its tensors are not a first order model's ({error})") from error
     tensors = {f"generator.{name}": tensor for name, tensor in parts["generator"].items()}
     tensors |= {f"kp_detector.{name}": tensor for name, tensor in parts["kp_detector"].items()}
-    save(output, tensors, family="keypoint", config=config, meta={"converted_from": source.name, "licence": "unknown"})
+    meta = {"converted_from": source.name, "licence": "unknown"}
+    load_into(network, Checkpoint(family, config, meta, tensors), source)
+    save(output, tensors, family=family, config=config, meta=meta)
     return config
 
 
@@ -56,7 +63,21 @@ def _read(source: Path) -> dict[str, State]:
     missing = [name for name in ("generator", "kp_detector") if not isinstance(values.get(name), Mapping)]
     if missing:
         raise WeightsError(f"{source}: lacks {' and '.join(missing)}; only first order model checkpoints are known")
-    return {name: values[name] for name in ("generator", "kp_detector")}
+    parts: dict[str, State] = {name: values[name] for name in ("generator", "kp_detector")}
+    for part, state in parts.items():
+        for name, tensor in state.items():
+            _check(source, f"{part}.{name}", name, tensor)
+    return parts
+
+
+def _check(source: Path, where: str, name: object, tensor: object) -> None:
+    """Refuse all but plain tensors of real numbers that are as large as they say."""
+    plain = isinstance(tensor, Tensor) and tensor.layout == torch.strided and not tensor.is_quantized
+    if not isinstance(name, str) or not plain or not isinstance(tensor, Tensor) or tensor.is_complex():
+        raise WeightsError(f"{source}: {where!r} is not a plain tensor of real numbers")
+    # A view may repeat one stored number a billion times; copying it would fill the memory.
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise WeightsError(f"{source}: {where!r} claims more numbers than the file holds")
 
 
 def _count(state: State, prefix: str) -> int:

@@ -44,27 +44,36 @@ def packaged() -> dict[str, Entry]:
 
 
 def resolve(name_or_path: str) -> Path:
-    """Find weights by path or name.
+    """Find weights by path or name; packaged weights are checked against their hash.
 
     Raises:
-        WeightsError: nothing of that name, with the names that are known.
+        WeightsError: nothing of that name, with the names that are known; or packaged weights that are damaged.
     """
     path = Path(name_or_path)
-    if path.suffix or path.exists():
-        if path.is_dir():
-            raise WeightsError(f"{path}: is a folder; weights are a .safetensors file or a name")
-        if not path.exists():
-            raise WeightsError(f"{path}: no such weights file")
+    if os.path.isfile(path):  # unlike Path.is_file, False and no error for a name that is too long
         return path
-    folders = [cache_folder() / "weights"]
-    if own := os.environ.get(FOLDER_VARIABLE):
-        folders.insert(0, Path(own))
-    known = packaged()
-    if own and (file := folders[0] / f"{name_or_path}.safetensors").is_file():
+    # A folder that happens to have the name of weights, such as a training run's, does not hide them.
+    if path.suffix or path.name != name_or_path:
+        raise WeightsError(
+            f"{path}: is a folder; weights are a .safetensors file or a name"
+            if os.path.isdir(path)
+            else f"{path}: no such weights file"
+        )
+    own, known = os.environ.get(FOLDER_VARIABLE), packaged()
+    if own and os.path.isfile(file := Path(own) / f"{name_or_path}.safetensors"):
         return file
     if name_or_path in known:
-        return PACKAGED / known[name_or_path].file
-    if (file := folders[-1] / f"{name_or_path}.safetensors").is_file():
+        return _checked(known[name_or_path])
+    if os.path.isfile(file := cache_folder() / "weights" / f"{name_or_path}.safetensors"):
         return file
     names = ", ".join(sorted(known)) or "none"
     raise WeightsError(f"no weights named '{name_or_path}'; packaged are: {names}; or give a .safetensors file")
+
+
+def _checked(entry: Entry) -> Path:
+    from visavis.weights.checkpoint import sha256  # brings torch, which listing names does not need
+
+    file = PACKAGED / entry.file
+    if not file.is_file() or sha256(file) != entry.sha256:
+        raise WeightsError(f"packaged weights '{entry.name}' are missing or damaged; install visavis again")
+    return file

@@ -19,6 +19,7 @@ from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.network import AvfrNetwork, Still
 from visavis.generators.base import Prior
 from visavis.motion.types import KeypointMotion, MotionLayout
+from visavis.nn.denormals import denormals_flushed
 
 
 class AvfrGenerator:
@@ -88,6 +89,7 @@ class AvfrGenerator:
             needs.add(Prior.MEL)
         return frozenset(needs)
 
+    @denormals_flushed()
     @torch.inference_mode()
     def analyse(self, observation: Observation) -> KeypointMotion:
         """Motion of one observation (equation 1)."""
@@ -100,6 +102,7 @@ class AvfrGenerator:
             prior = torch.cat([drawing, mask.to(self.device)], 1)
         return self.network.detect(self._picture(observation), prior, values)
 
+    @denormals_flushed()
     @torch.inference_mode()
     def prepare(self, references: Sequence[Observation]) -> Still:
         """Encode the source, the first reference."""
@@ -108,6 +111,7 @@ class AvfrGenerator:
         with self._autocast():
             return self.network.encode(self._picture(source), motion, self._drawing(motion))
 
+    @denormals_flushed()
     @torch.inference_mode()
     def render(self, person: Still, motion: KeypointMotion, sound: NDArray[np.float32] | None) -> Tensor:
         """Render one frame; see :class:`visavis.generators.base.Generator`."""

@@ -21,7 +21,7 @@ from visavis.motion.keypoints import KeypointDetector
 from visavis.motion.types import KeypointMotion
 from visavis.nn.attention import AudioVisualAttention
 from visavis.nn.blocks import AntiAliasDownsample, Hourglass, SameBlock
-from visavis.nn.dense_motion import keypoint_heatmaps, sparse_motions
+from visavis.nn.dense_motion import keypoint_heatmaps, no_denormals, sparse_motions
 from visavis.nn.norms import SpadeResBlock
 from visavis.nn.thin_plate import warp_grid
 from visavis.nn.warp import coordinate_grid, resize_grid, sample
@@ -150,7 +150,7 @@ class CandidateMotion(nn.Module):
         if drawing is not None and still.drawing is not None:
             parts += [F.pixel_unshuffle(drawing, _FOLD), F.pixel_unshuffle(still.drawing, _FOLD)]
         seen = self.hourglass(torch.cat(parts, 1))
-        mask = self.mask(seen).float().softmax(1)
+        mask = no_denormals(self.mask(seen).float().softmax(1))
         dense = (mask[..., None] * motions).sum(1)
         if self.config.mesh_motion:
             dense = dense + 0.1 * self.residual(seen).float().tanh().permute(0, 2, 3, 1)
