@@ -41,10 +41,14 @@ def test_converted_model_agrees_with_the_reference(case: tuple[FirstOrderModel, 
     close(found.points, io["kp_source"]["value"], 1e-5, 1e-5)
     close(found.jacobians, io["kp_source"]["jacobian"], 1e-4, 1e-5)
     source = network.encode(io["source"], motion(io["kp_source"]))
+    own = network.encode(io["source"], found)
     carry = Transfer(motion(io["kp_source"]), motion(io["kp_driving_initial"]))
     for frame in io["frames"]:
         driving = network.detect(frame["driving"])
         close(driving.points, frame["kp_driving"]["value"], 1e-5, 1e-5)
+        close(driving.jacobians, frame["kp_driving"]["jacobian"], 1e-4, 1e-5)
+        # From pixels to pixels too, by nothing but our own keypoints.
+        close(network.render(own, driving).picture, frame["prediction"], 2e-3, 1e-4)
         out = network.render(source, motion(frame["kp_driving"]))
         close(out.grid, frame["deformation"], 2e-3, 1e-4)
         close(out.occlusion, frame["occlusion_map"], 2e-3, 1e-4)

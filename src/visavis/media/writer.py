@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
@@ -16,16 +15,13 @@ import av
 import av.error
 import numpy as np
 from av.audio.stream import AudioStream
-from av.video.reformatter import ColorRange, Colorspace
 
 from visavis.core.errors import MediaError, OutputError
-from visavis.media.container import open_input, sound_stream
 from visavis.media.frame import Frame
-from visavis.media.samples import CHANNELS, Planes, unbroken
+from visavis.media.reader import _open
 
 _TIME_BASE = Fraction(1, 90_000)
 _CHUNK = 1024
-_BT709 = _LIMITED_RANGE = 1  # as ISO/IEC 23091-2 and FFmpeg number them
 # AAC comes in blocks of 1024 samples; at lower rates than these a block is longer than a frame, and so the end vague.
 _SOUND_RATES = (32_000, 44_100, 48_000)
 
@@ -75,9 +71,8 @@ class VideoWriter:
     ) -> None:
         self.path, self._fps = Path(path), Fraction(fps)
         self._even = tuple(side + side % 2 for side in size)
-        with self._disk_errors():
-            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.stem[:60]}-", suffix=".mp4")
-            os.close(handle)
+        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.stem}-", suffix=".mp4")
+        os.close(handle)
         self._aside = Path(name)
         self._last: Fraction | None = None
         self._shown = 1 / self._fps
@@ -91,10 +86,6 @@ class VideoWriter:
             self._video.pix_fmt = "yuv420p"
             self._video.codec_context.time_base = _TIME_BASE
             self._video.options = {"crf": "18", "preset": "veryfast"}
-            # Said in the file, or players guess the colours from the size.
-            context = self._video.codec_context
-            context.colorspace = context.color_primaries = context.color_trc = _BT709
-            context.color_range = _LIMITED_RANGE
             if sound is not None:
                 self._sound = _CarriedSound.open(sound)
             if self._sound is not None:
@@ -142,7 +133,6 @@ class VideoWriter:
         grow = ((0, self._even[0] - height), (0, self._even[1] - width), (0, 0))
         pixels = np.pad(frame.pixels, grow, mode="edge") if any(after for _, after in grow) else frame.pixels
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
         picture.pts, picture.time_base = round(frame.time / _TIME_BASE), _TIME_BASE
         with self._disk_errors():
             self._container.mux(self._video.encode(picture))
@@ -219,69 +209,86 @@ class _DiskErrors:
 
 
 class _CarriedSound:
-    """A file's sound from time zero on, decoded as it is asked for."""
+    """A file's sound as a continuous run of samples from time zero, decoded as it is asked for."""
 
     def __init__(self, path: Path) -> None:
-        self._container = open_input(path)
-        stream = sound_stream(self._container)
-        self.heard = stream is not None
-        rate = stream.codec_context.sample_rate if stream is not None else 0
-        channels = stream.codec_context.channels if stream is not None else 0
-        self.rate_hz = next((known for known in _SOUND_RATES if rate and known % rate == 0), 48_000)
-        self.layout = {1: "mono", 6: "5.1"}.get(channels, "stereo")
-        self._pieces: Iterator[tuple[int, Planes]] = unbroken(self._container, self.layout, self.rate_hz)
-        self._waiting = np.zeros((CHANNELS[self.layout], 0), np.float32)
+        self._container = _open(path)
+        stream = self._container.streams.audio[0]
+        rate = stream.codec_context.sample_rate or 48_000
+        self.rate_hz = next((known for known in _SOUND_RATES if known % rate == 0), 48_000)
+        channels = stream.codec_context.channels or 1
+        self.layout = {1: "mono", 2: "stereo", 6: "5.1"}.get(channels, "stereo")
+        self._channels = {"mono": 1, "stereo": 2, "5.1": 6}[self.layout]
+        self._pieces = self._decode()
+        self._waiting = np.zeros((self._channels, 0), np.float32)
         self._given = 0  # samples handed out so far
         self._ended = False
 
     @classmethod
     def open(cls, path: Path) -> _CarriedSound | None:
-        """Open a file's sound; None when it has no sound stream that can be decoded."""
-        sound = cls(path)
-        if sound.heard:
-            return sound
-        sound.close()
-        return None
+        """Open a file's sound; None when it has no sound stream or none that can be decoded."""
+        container = _open(path)
+        has_sound = bool(container.streams.audio)
+        container.close()
+        return cls(path) if has_sound else None
 
     def close(self) -> None:
         """Close the file."""
+        self._pieces.close()  # type: ignore[attr-defined]
         self._container.close()
 
     def until(self, time: Fraction, end: Fraction | None) -> Iterator[av.AudioFrame]:
         """Yield frames up to ``time``; with ``end``, the last one is cut there."""
         goal = int(time * self.rate_hz)
+        while not self._ended and self._given + self._waiting.shape[1] < goal + _CHUNK:
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._ended = True
+            else:
+                self._waiting = np.concatenate([self._waiting, piece], 1)
         last = goal if end is not None else goal - goal % _CHUNK
-        while self._given < last:
-            self._await(_CHUNK)
+        while self._given < last and self._waiting.shape[1]:
             count = min(_CHUNK, last - self._given, self._waiting.shape[1])
-            if not count:
+            if count < _CHUNK and end is None and not self._ended:
                 return
             yield self._frame(self._waiting[:, :count])
             self._waiting = self._waiting[:, count:]
             self._given += count
 
-    def _await(self, count: int) -> None:
-        """Decode until ``count`` samples wait, or the sound ends."""
-        while not self._ended and self._waiting.shape[1] < count:
-            piece = next(self._pieces, None)
-            if piece is None:
-                self._ended = True
-                return
-            first, samples = piece
-            have = self._given + self._waiting.shape[1]
-            if have < first:
-                # The sound begins after the file does: silence up to there, a second at a time.
-                self._pieces = chain(_silence(have, first, len(samples), self.rate_hz), [piece], self._pieces)
-                continue
-            self._waiting = np.concatenate([self._waiting, samples[:, max(have - first, 0) :]], 1)
-
-    def _frame(self, samples: Planes) -> av.AudioFrame:
+    def _frame(self, samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> av.AudioFrame:
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=self.layout)
         frame.sample_rate = self.rate_hz
         frame.pts, frame.time_base = self._given, Fraction(1, self.rate_hz)
         return frame
 
-
-def _silence(first: int, end: int, channels: int, most: int) -> Iterator[tuple[int, Planes]]:
-    for start in range(first, end, most):
-        yield start, np.zeros((channels, min(most, end - start)), np.float32)
+    def _decode(self) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+        resampler = av.AudioResampler("fltp", self.layout, self.rate_hz)
+        reached = 0  # samples from time zero
+        packets = self._container.demux(self._container.streams.audio[0])
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    break
+                for frame in packet.decode():
+                    start = reached
+                    if frame.pts is not None and frame.time_base is not None:
+                        start = round(frame.pts * frame.time_base * self.rate_hz)
+                    for piece in resampler.resample(frame):
+                        samples = piece.to_ndarray().astype(np.float32)
+                        # Small differences are rounding of time stamps; larger ones are real gaps or overlaps.
+                        if abs(start - reached) > self.rate_hz // 20:
+                            gap = min(max(start - reached, 0), 600 * self.rate_hz)
+                            if gap:
+                                yield np.zeros((self._channels, gap), np.float32)
+                            samples = samples[:, max(reached - start, 0) :] if start < reached else samples
+                            reached += gap
+                        reached += samples.shape[1]
+                        start = reached
+                        yield samples
+            except av.error.EOFError:
+                break
+            except (av.error.FFmpegError, ValueError):
+                continue
+        for piece in resampler.resample(None):
+            yield piece.to_ndarray().astype(np.float32)

@@ -27,8 +27,12 @@ def coordinate_grid(height: int, width: int, *, align_corners: bool, device: tor
 
 
 def sample(x: Tensor, grid: Tensor) -> Tensor:
-    """Sample ``x [B, C, H, W]`` at ``grid [B, h, w, 2]``; returns ``[B, C, h, w]``."""
-    return F.grid_sample(x, grid.to(x.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
+    """Sample ``x [B, C, H, W]`` at ``grid [B, h, w, 2]``; returns ``[B, C, h, w]`` in the wider type of the two.
+
+    A grid in bf16 would be off by half a pixel at the edges of a picture of 256.
+    """
+    wide = torch.promote_types(x.dtype, grid.dtype)
+    return F.grid_sample(x.to(wide), grid.to(wide), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def resize_grid(grid: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:

@@ -52,10 +52,14 @@ def _read(source: Path) -> dict[str, State]:
     if not source.is_file():
         raise WeightsError(f"{source}: no such checkpoint file")
     try:
+        if zipfile.is_zipfile(source):
+            _check_zip(source)
         # weights_only: a pickle may name any code; this reads tensors and plain containers and refuses the rest.
         values = torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{source}: is not a checkpoint of tensors alone, or is damaged or cut short") from error
+    except WeightsError:
+        raise
     except Exception as error:  # hostile bytes make the unpickler raise anything
         raise WeightsError(f"{source}: is not a checkpoint that can be read") from error
     if not isinstance(values, dict):
@@ -68,6 +72,13 @@ def _read(source: Path) -> dict[str, State]:
         for name, tensor in state.items():
             _check(source, f"{part}.{name}", name, tensor)
     return parts
+
+
+def _check_zip(source: Path) -> None:
+    """Refuse archives that torch never writes: a compressed one may unpack to more than the memory holds."""
+    with zipfile.ZipFile(source) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise WeightsError(f"{source}: is a compressed archive, which checkpoints never are")
 
 
 def _check(source: Path, where: str, name: object, tensor: object) -> None:
