@@ -11,17 +11,18 @@ from types import TracebackType
 import av
 import av.error
 import numpy as np
-from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
+from av.video.reformatter import Colorspace
 
 from visavis.core.errors import MediaError
+from visavis.media.container import check_size, open_input, sound_stream, start_of, video_stream
 from visavis.media.frame import Frame, Pixels, Sound
+from visavis.media.samples import unbroken
 
-MOST_SIDE = 8192
-MOST_PIXELS = 64_000_000
 _MOST_BROKEN_IN_A_ROW = 500
-_LONGEST_SILENCE_S = 6 * 3600
+# Untagged video of at least this height is taken to be in the colours of high definition, as players do.
+_HIGH_DEFINITION = 720
+_UNSPECIFIED = 2
 
 
 @dataclass(frozen=True)
@@ -42,44 +43,6 @@ class MediaInfo:
     duration: Fraction | None
     frames: int | None
     has_sound: bool
-
-
-def check_readable(path: Path) -> None:
-    """Raise a one-line :class:`MediaError` unless ``path`` is a file with something in it."""
-    if not path.exists():
-        raise MediaError(f"{path}: no such file")
-    if path.is_dir():
-        raise MediaError(f"{path}: is a folder; a file is needed")
-    try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise MediaError(f"{path}: is empty")
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def check_size(path: Path, width: int, height: int) -> None:
-    """Refuse pictures that would take too much memory, before they are decoded."""
-    if width > MOST_SIDE or height > MOST_SIDE or width * height > MOST_PIXELS:
-        raise MediaError(f"{path}: {width}x{height} is too large; at most {MOST_SIDE} a side and 64 megapixels")
-    if width < 1 or height < 1:
-        raise MediaError(f"{path}: has no picture size")
-
-
-def _open(path: Path) -> InputContainer:
-    check_readable(path)
-    try:
-        return av.open(str(path), metadata_errors="ignore")
-    except (av.error.FFmpegError, ValueError) as error:
-        raise MediaError(f"{path}: is not a video or sound file that can be read, or is damaged") from error
-
-
-def _video_stream(path: Path, container: InputContainer) -> VideoStream:
-    if not container.streams.video:
-        raise MediaError(f"{path}: has no pictures in it")
-    stream = container.streams.video[0]
-    check_size(path, stream.codec_context.width, stream.codec_context.height)
-    return stream
 
 
 def _quarter_turns(frame: VideoFrame) -> int:
@@ -109,9 +72,9 @@ class VideoReader:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.damaged = 0
-        self._container = _open(self.path)
+        self._container = open_input(self.path)
         try:
-            self._stream = _video_stream(self.path, self._container)
+            self._stream = video_stream(self.path, self._container)
             self._stream.thread_type = "AUTO"
             self._frames = self._decode()
             self._first = next(self._frames, None)
@@ -155,14 +118,16 @@ class VideoReader:
             fps=Fraction(rate) if 0 < rate <= 1000 else Fraction(25),
             duration=duration,
             frames=stream.frames or None,
-            has_sound=bool(container.streams.audio),
+            has_sound=sound_stream(container) is not None,
         )
 
     def _decode(self):  # type: ignore[no-untyped-def]
         last: Fraction | None = None
-        rate = self._stream.average_rate or Fraction(25)
+        rate, origin = self._stream.average_rate or Fraction(25), start_of(self._container)
         for picture in self._pictures():
-            time = None if picture.pts is None or picture.time_base is None else picture.pts * picture.time_base
+            time = (
+                None if picture.pts is None or picture.time_base is None else picture.pts * picture.time_base - origin
+            )
             if time is None:
                 time = Fraction(0) if last is None else last + 1 / Fraction(rate)
             if last is not None and time <= last:
@@ -196,19 +161,22 @@ class VideoReader:
 
 
 def _upright(picture: VideoFrame) -> Pixels:
-    if picture.format.name in {"rgba", "argb", "bgra", "abgr", "yuva420p", "ya8", "pal8"}:
-        layers = picture.to_ndarray(format="rgba").astype(np.uint16)
+    untagged = picture.colorspace == _UNSPECIFIED and picture.height >= _HIGH_DEFINITION
+    colours = Colorspace.ITU709 if untagged and not picture.format.is_rgb else None
+    if picture.format.has_palette or any(component.is_alpha for component in picture.format.components):
+        layers = picture.to_ndarray(format="rgba", src_colorspace=colours).astype(np.uint16)
         alpha = layers[..., 3:]
         pixels = ((layers[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     else:
-        pixels = picture.to_ndarray(format="rgb24")
+        pixels = picture.to_ndarray(format="rgb24", src_colorspace=colours)
     return np.ascontiguousarray(np.rot90(pixels, _quarter_turns(picture)))
 
 
 class SoundReader:
     """Iterates over a file's sound as mono chunks; a file without sound yields nothing.
 
-    Chunk times are the file's own, so that sound and picture keep their places.
+    Chunk times are on the same clock as :class:`VideoReader`'s; each chunk begins where the one before ended, with
+    silence where the file has a gap.
 
     Args:
         path: the file.
@@ -217,7 +185,7 @@ class SoundReader:
 
     def __init__(self, path: Path, rate_hz: int = 16_000) -> None:
         self.path, self.rate_hz = Path(path), rate_hz
-        self._container = _open(self.path)
+        self._container = open_input(self.path)
 
     def __enter__(self) -> SoundReader:
         return self
@@ -233,43 +201,10 @@ class SoundReader:
 
     @property
     def has_sound(self) -> bool:
-        """Whether the file has a sound stream."""
-        return bool(self._container.streams.audio)
+        """Whether the file has a sound stream that can be decoded."""
+        return sound_stream(self._container) is not None
 
     def __iter__(self) -> Iterator[Sound]:
-        if not self.has_sound:
-            return
-        stream = self._container.streams.audio[0]
-        resampler = av.AudioResampler("flt", "mono", self.rate_hz)
-        at: int | None = None
-        broken = 0
-        packets = self._container.demux(stream)
-        while broken < _MOST_BROKEN_IN_A_ROW:
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    break
-                for frame in packet.decode():
-                    broken = 0
-                    start = self._place(frame, at)
-                    for piece in resampler.resample(frame):
-                        samples = piece.to_ndarray().reshape(-1).astype(np.float32)
-                        at = start if at is None or abs(start - at) > self.rate_hz // 10 else at
-                        yield Sound(samples, self.rate_hz, Fraction(at, self.rate_hz))
-                        at += len(samples)
-            except av.error.EOFError:
-                break
-            except (av.error.FFmpegError, ValueError):
-                broken += 1
-        if at is not None:
-            for piece in resampler.resample(None):
-                samples = piece.to_ndarray().reshape(-1).astype(np.float32)
-                yield Sound(samples, self.rate_hz, Fraction(at, self.rate_hz))
-                at += len(samples)
-
-    def _place(self, frame: av.AudioFrame, expected: int | None) -> int:
-        """Sample number of a frame by its time stamp, or where it is expected when the stamp is missing or absurd."""
-        if frame.pts is None or frame.time_base is None:
-            return expected or 0
-        stamped = round(frame.pts * frame.time_base * self.rate_hz)
-        return stamped if abs(stamped - (expected or 0)) < _LONGEST_SILENCE_S * self.rate_hz else expected or 0
+        if self.has_sound:
+            for first, samples in unbroken(self._container, "mono", self.rate_hz):
+                yield Sound(samples[0], self.rate_hz, Fraction(first, self.rate_hz))

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from visavis.core.errors import MediaError
+from visavis.media.container import MOST_SIDE, check_readable, check_size
 from visavis.media.frame import Frame, Pixels
-from visavis.media.reader import check_readable, check_size
 
-_STILL_FORMATS = {"PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "MPO"}
+_STILL_FORMATS = {"PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "MPO", "AVIF", "JPEG2000"}
 
 
 def is_picture(path: Path) -> bool:
@@ -42,7 +42,9 @@ def read_picture(path: Path) -> Frame:
         return Frame(_rgb(upright), Fraction(0))
     except MediaError:
         raise
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise MediaError(f"{path}: is too large; at most {MOST_SIDE} a side and 64 megapixels") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise MediaError(f"{path}: is not a picture that can be read, or is damaged") from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -15,15 +15,14 @@ import av
 import av.error
 import numpy as np
 from av.audio.stream import AudioStream
+from av.video.reformatter import ColorRange, Colorspace
 
 from visavis.core.errors import MediaError, OutputError
+from visavis.media.carried import CarriedSound
 from visavis.media.frame import Frame
-from visavis.media.reader import _open
 
 _TIME_BASE = Fraction(1, 90_000)
-_CHUNK = 1024
-# AAC comes in blocks of 1024 samples; at lower rates than these a block is longer than a frame, and so the end vague.
-_SOUND_RATES = (32_000, 44_100, 48_000)
+_BT709 = _LIMITED_RANGE = 1  # as ISO/IEC 23091-2 and FFmpeg number them
 
 
 def check_output(path: Path, inputs: Sequence[Path], *, force: bool) -> None:
@@ -71,13 +70,14 @@ class VideoWriter:
     ) -> None:
         self.path, self._fps = Path(path), Fraction(fps)
         self._even = tuple(side + side % 2 for side in size)
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.stem}-", suffix=".mp4")
-        os.close(handle)
+        with self._disk_errors():
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.stem[:60]}-", suffix=".mp4")
+            os.close(handle)
         self._aside = Path(name)
         self._last: Fraction | None = None
         self._shown = 1 / self._fps
         self._closed = False
-        self._sound: _CarriedSound | None = None
+        self._sound: CarriedSound | None = None
         try:
             self._container = av.open(str(self._aside), "w", format="mp4", options={"movflags": "use_metadata_tags"})
             self._container.metadata.update(metadata or {})
@@ -86,8 +86,12 @@ class VideoWriter:
             self._video.pix_fmt = "yuv420p"
             self._video.codec_context.time_base = _TIME_BASE
             self._video.options = {"crf": "18", "preset": "veryfast"}
+            # Said in the file, or players guess the colours from the size.
+            context = self._video.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            context.color_range = _LIMITED_RANGE
             if sound is not None:
-                self._sound = _CarriedSound.open(sound)
+                self._sound = CarriedSound.open(sound)
             if self._sound is not None:
                 self._audio: AudioStream = self._container.add_stream("aac", rate=self._sound.rate_hz)
                 self._audio.layout = self._sound.layout
@@ -133,6 +137,7 @@ class VideoWriter:
         grow = ((0, self._even[0] - height), (0, self._even[1] - width), (0, 0))
         pixels = np.pad(frame.pixels, grow, mode="edge") if any(after for _, after in grow) else frame.pixels
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
         picture.pts, picture.time_base = round(frame.time / _TIME_BASE), _TIME_BASE
         with self._disk_errors():
             self._container.mux(self._video.encode(picture))
@@ -204,91 +209,5 @@ class _DiskErrors:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, (av.error.FFmpegError, OSError)) and not isinstance(error, (MediaError, OutputError)):
-            why = "the disk is full" if getattr(error, "errno", None) == errno.ENOSPC else str(error)
+            why = "the disk is full" if getattr(error, "errno", None) == errno.ENOSPC else error.strerror or str(error)
             raise OutputError(f"{self._path}: cannot be written ({why})") from error
-
-
-class _CarriedSound:
-    """A file's sound as a continuous run of samples from time zero, decoded as it is asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self._container = _open(path)
-        stream = self._container.streams.audio[0]
-        rate = stream.codec_context.sample_rate or 48_000
-        self.rate_hz = next((known for known in _SOUND_RATES if known % rate == 0), 48_000)
-        channels = stream.codec_context.channels or 1
-        self.layout = {1: "mono", 2: "stereo", 6: "5.1"}.get(channels, "stereo")
-        self._channels = {"mono": 1, "stereo": 2, "5.1": 6}[self.layout]
-        self._pieces = self._decode()
-        self._waiting = np.zeros((self._channels, 0), np.float32)
-        self._given = 0  # samples handed out so far
-        self._ended = False
-
-    @classmethod
-    def open(cls, path: Path) -> _CarriedSound | None:
-        """Open a file's sound; None when it has no sound stream or none that can be decoded."""
-        container = _open(path)
-        has_sound = bool(container.streams.audio)
-        container.close()
-        return cls(path) if has_sound else None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._pieces.close()  # type: ignore[attr-defined]
-        self._container.close()
-
-    def until(self, time: Fraction, end: Fraction | None) -> Iterator[av.AudioFrame]:
-        """Yield frames up to ``time``; with ``end``, the last one is cut there."""
-        goal = int(time * self.rate_hz)
-        while not self._ended and self._given + self._waiting.shape[1] < goal + _CHUNK:
-            piece = next(self._pieces, None)
-            if piece is None:
-                self._ended = True
-            else:
-                self._waiting = np.concatenate([self._waiting, piece], 1)
-        last = goal if end is not None else goal - goal % _CHUNK
-        while self._given < last and self._waiting.shape[1]:
-            count = min(_CHUNK, last - self._given, self._waiting.shape[1])
-            if count < _CHUNK and end is None and not self._ended:
-                return
-            yield self._frame(self._waiting[:, :count])
-            self._waiting = self._waiting[:, count:]
-            self._given += count
-
-    def _frame(self, samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> av.AudioFrame:
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=self.layout)
-        frame.sample_rate = self.rate_hz
-        frame.pts, frame.time_base = self._given, Fraction(1, self.rate_hz)
-        return frame
-
-    def _decode(self) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-        resampler = av.AudioResampler("fltp", self.layout, self.rate_hz)
-        reached = 0  # samples from time zero
-        packets = self._container.demux(self._container.streams.audio[0])
-        while True:
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    break
-                for frame in packet.decode():
-                    start = reached
-                    if frame.pts is not None and frame.time_base is not None:
-                        start = round(frame.pts * frame.time_base * self.rate_hz)
-                    for piece in resampler.resample(frame):
-                        samples = piece.to_ndarray().astype(np.float32)
-                        # Small differences are rounding of time stamps; larger ones are real gaps or overlaps.
-                        if abs(start - reached) > self.rate_hz // 20:
-                            gap = min(max(start - reached, 0), 600 * self.rate_hz)
-                            if gap:
-                                yield np.zeros((self._channels, gap), np.float32)
-                            samples = samples[:, max(reached - start, 0) :] if start < reached else samples
-                            reached += gap
-                        reached += samples.shape[1]
-                        start = reached
-                        yield samples
-            except av.error.EOFError:
-                break
-            except (av.error.FFmpegError, ValueError):
-                continue
-        for piece in resampler.resample(None):
-            yield piece.to_ndarray().astype(np.float32)
