@@ -33,9 +33,10 @@ def make_avfr(**changes: Any) -> AvfrGenerator:
 
 MAKERS: dict[str, Callable[[], Any]] = {
     "avfr": make_avfr,
-    "avfr without mesh motion": lambda: make_avfr(mesh_motion=False, composite=False, align_identity=False),
+    "avfr without mesh motion": lambda: make_avfr(mesh_motion=False, composite=False, layers=False, align_identity=False),
     "avfr without sound": lambda: make_avfr(sound=False),
     "avfr without structural prior": lambda: make_avfr(structural_prior=False),
+    "avfr without layers": lambda: make_avfr(layers=False),
     "avfr without identity": lambda: make_avfr(identity_aware=False),
     "avfr without jacobians": lambda: make_avfr(jacobians=False),
     "keypoint": lambda: KeypointGenerator(KeypointConfig.tiny()),
@@ -125,7 +126,7 @@ def forward(generator: Any, driving: int = 1) -> torch.Tensor:
         still = network.encode(pictures[0], network.detect(pictures[0]))
         return network.render(still, network.detect(pictures[1])).picture  # type: ignore[no-any-return]
     source = network.detect(pictures[0], priors[0], meshes[0])
-    still = network.encode(pictures[0], source, drawings[0])
+    still = network.encode(pictures[0], source, priors[0])
     moved = network.detect(pictures[1], priors[1], meshes[1])
     return network.render(still, moved, drawings[1], mels[1]).picture  # type: ignore[no-any-return]
 

@@ -64,7 +64,7 @@ def _avfr_cost(network: AvfrNetwork) -> dict[str, dict[str, float]]:
         network.mesh_model.mean.uniform_(-1, 1)
     drawing = prior[:, :1]
     motion = network.detect(picture, prior, mesh)
-    still = network.encode(picture, motion, drawing)
+    still = network.encode(picture, motion, prior)
     detector = gmac(lambda: network.detect(picture, prior, mesh))
     render = gmac(lambda: network.render(still, motion, drawing, mel))
     dense = gmac(lambda: network.motion(still, motion, still.mesh, drawing if config.mesh_motion else None))

@@ -111,7 +111,7 @@ class Trainer:
         weights, network = self.config.losses, self.network
         source = network.detect(batch.source, batch.source_prior, batch.source_mesh)
         driving = network.detect(batch.driving, batch.driving_prior, batch.driving_mesh)
-        still = network.encode(batch.source, source, batch.source_prior[:, :1])
+        still = network.encode(batch.source, source, batch.source_prior)
         out = network.render(still, driving, batch.driving_prior[:, :1], batch.mel)
         real, made = batch.driving, out.picture
         losses = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from visavis.core.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class AvfrConfig:
@@ -20,6 +22,8 @@ class AvfrConfig:
             condition of the decoder. Ours; see docs/adr.
         align_identity: warp the identity encoder's features with the dense motion before they join. Ours.
         composite: blend the decoder's picture with the warped source by a predicted mask. Ours.
+        layers: blend in a third layer, the source's background without its person, and let the source's segmentation
+            move with it; needs `composite`. Ours.
         mesh_coefficients: shape coefficients n of the linear face model.
         channels: c, depth of Enc_motion, Enc_aud and Enc_query.
         detector_width, detector_blocks, detector_max: hourglass of the keypoint detector, at h/4.
@@ -39,6 +43,7 @@ class AvfrConfig:
     mesh_motion: bool = False
     align_identity: bool = False
     composite: bool = False
+    layers: bool = False
     mesh_coefficients: int = 40
     channels: int = 256
     detector_width: int = 32
@@ -52,6 +57,11 @@ class AvfrConfig:
     condition_channels: int = 0
     modulation_kernel: int = 3
 
+    def __post_init__(self) -> None:
+        """Refuse combinations that no network can have."""
+        if self.layers and not self.composite:
+            raise ConfigError("'layers' blends a third layer into the composite: set 'composite' too")
+
     @classmethod
     def paper256(cls) -> AvfrConfig:
         """`avfr-paper-256`: the method as published, with the first order model's widths."""
@@ -64,6 +74,7 @@ class AvfrConfig:
             mesh_motion=True,
             align_identity=True,
             composite=True,
+            layers=True,
             channels=64,
             detector_width=16,
             detector_blocks=4,
@@ -86,6 +97,7 @@ class AvfrConfig:
             mesh_motion=True,
             align_identity=True,
             composite=True,
+            layers=True,
             mesh_coefficients=4,
             channels=8,
             detector_width=4,

@@ -83,6 +83,8 @@ class AvfrGenerator:
         needs = set()
         if self.config.structural_prior:
             needs |= {Prior.MESH, Prior.SEGMENTATION}
+        if self.config.layers:
+            needs |= {Prior.MESH, Prior.SEGMENTATION}
         if self.config.mesh_motion:
             needs.add(Prior.MESH)
         if self.config.sound:
@@ -93,23 +95,16 @@ class AvfrGenerator:
     @torch.inference_mode()
     def analyse(self, observation: Observation) -> KeypointMotion:
         """Motion of one observation (equation 1)."""
-        values, drawing = self._mesh_of(observation)
-        prior = None
-        if self.config.structural_prior:
-            if observation.segmentation is None or drawing is None:
-                raise FaceError("this model needs the mesh and the segmentation of every frame it analyses")
-            mask = torch.from_numpy(observation.segmentation.astype(np.float32) / 255)[None, None]
-            prior = torch.cat([drawing, mask.to(self.device)], 1)
-        return self.network.detect(self._picture(observation), prior, values)
+        return self._analyse(observation)[0]
 
     @denormals_flushed()
     @torch.inference_mode()
     def prepare(self, references: Sequence[Observation]) -> Still:
         """Encode the source, the first reference."""
         source = references[0]
-        motion = self.analyse(source)
+        motion, prior = self._analyse(source)
         with self._autocast():
-            return self.network.encode(self._picture(source), motion, self._drawing(motion))
+            return self.network.encode(self._picture(source), motion, prior)
 
     @denormals_flushed()
     @torch.inference_mode()
@@ -120,6 +115,22 @@ class AvfrGenerator:
         with self._autocast():
             return self.network.render(person, motion, self._drawing(motion), mel).picture.float()
 
+    def _analyse(self, observation: Observation) -> tuple[KeypointMotion, Tensor | None]:
+        """Motion of an observation, and its prior ``[1, 2, S, S]`` if this network looks at one."""
+        values, drawing = self._mesh_of(observation)
+        prior = None
+        if drawing is not None:
+            prior = torch.cat([drawing, self._person(observation)], 1)
+        return self.network.detect(self._picture(observation), prior, values), prior
+
+    def _person(self, observation: Observation) -> Tensor:
+        """Segmentation ``[1, 1, S, S]``; empty where this network does not look at it."""
+        if observation.segmentation is not None:
+            return self._as_tensor(observation.segmentation)
+        if Prior.SEGMENTATION in self.needs:
+            raise FaceError("this model needs the segmentation of every frame it analyses")
+        return torch.zeros(1, 1, self.size, self.size, device=self.device)
+
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
@@ -129,7 +140,7 @@ class AvfrGenerator:
 
     def _mesh_of(self, observation: Observation) -> tuple[Tensor | None, Tensor | None]:
         """Mesh values and drawing of an observation; the drawing is of the coded mesh, as a receiver has it."""
-        if not (self.config.mesh_motion or self.config.structural_prior):
+        if not {Prior.MESH, Prior.SEGMENTATION} & self.needs:
             return None, None
         if observation.mesh is None:
             raise FaceError("this model needs the face mesh of every frame it analyses")
@@ -146,5 +157,5 @@ class AvfrGenerator:
         points = self.face_model.points(motion.mesh[0].cpu().numpy())
         return self._as_tensor(draw_mesh(points, self.size))
 
-    def _as_tensor(self, drawing: NDArray[np.uint8]) -> Tensor:
-        return torch.from_numpy(drawing.astype(np.float32) / 255)[None, None].to(self.device)
+    def _as_tensor(self, grey: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(grey.astype(np.float32) / 255)[None, None].to(self.device)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from visavis.face.mesh import CONTROL_POINTS
 from visavis.face.types import MESH_POINTS
 from visavis.generators.avfr.config import AvfrConfig
+from visavis.generators.avfr.layers import Layers, fill_behind
 from visavis.generators.avfr.sound import QueryEncoder, SoundEncoder
 from visavis.motion.keypoints import KeypointDetector
 from visavis.motion.types import KeypointMotion
@@ -44,6 +45,8 @@ class Still:
         motion: keypoints (and mesh coefficients) of the source.
         mesh: control points of the source's mesh ``[B, N, 2]``, or None.
         drawing: drawing of the source's mesh ``[B, 1, S, S]``, or None.
+        person: the source's segmentation ``[B, 1, S, S]``, or None without layers.
+        background: the source without its person, ``[B, 3, S, S]``, or None without layers.
     """
 
     picture: Tensor
@@ -53,6 +56,8 @@ class Still:
     motion: KeypointMotion
     mesh: Tensor | None
     drawing: Tensor | None
+    person: Tensor | None
+    background: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ class CandidateMotion(nn.Module):
         self.config = config
         self.candidates = config.keypoints + 1 + config.mesh_motion
         drawings = 2 * _FOLD**2 if config.mesh_motion else 0
-        channels = config.keypoints + 1 + 3 * self.candidates + drawings
+        channels = config.keypoints + 1 + (3 + config.layers) * self.candidates + drawings
         self.hourglass = Hourglass(config.motion_width, channels, config.motion_blocks, config.motion_max)
         out = self.hourglass.out_filters
         self.mask = nn.Conv2d(out, self.candidates, 7, padding=3)
@@ -149,6 +154,9 @@ class CandidateMotion(nn.Module):
         parts.append(sample(spread, motions.flatten(0, 1)).view(-1, 3 * count, height, width))
         if drawing is not None and still.drawing is not None:
             parts += [F.pixel_unshuffle(drawing, _FOLD), F.pixel_unshuffle(still.drawing, _FOLD)]
+        if still.person is not None:
+            person = F.avg_pool2d(still.person, _FOLD)[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
+            parts.append(sample(person, motions.flatten(0, 1)).view(-1, count, height, width))
         seen = self.hourglass(torch.cat(parts, 1))
         mask = no_denormals(self.mask(seen).float().softmax(1))
         dense = (mask[..., None] * motions).sum(1)
@@ -218,11 +226,20 @@ class Decoder(nn.Module):
         self.up_first = nn.Conv2d(middle, first, 3, padding=1)
         self.first = SpadeResBlock(first + aware * first, first, condition, modulation_kernel=kernel)
         self.out = nn.Conv2d(first, 3 + config.composite, 3 if config.composite else 7, padding="same")
+        if config.layers:
+            self.layers = Layers(first)
         if config.composite:
             with torch.no_grad():
                 self.out.bias[3] += _COMPOSITE_START  # type: ignore[index]
 
-    def forward(self, enc_dec: Tensor, identity: tuple[Tensor, ...], warped: Tensor) -> Tensor:
+    def forward(
+        self,
+        enc_dec: Tensor,
+        identity: tuple[Tensor, ...],
+        warped: Tensor,
+        background: Tensor | None = None,
+        person: Tensor | None = None,
+    ) -> Tensor:
         condition = self.squeeze(enc_dec)
         x = self.join(torch.cat([enc_dec, *identity[2:]], 1))
         for block in self.bottleneck:
@@ -230,10 +247,13 @@ class Decoder(nn.Module):
         x = _double(self.up_middle(x))
         x = self.middle(torch.cat([x, *identity[1:2]], 1), condition)
         x = _double(self.up_first(x))
-        x = self.out(F.leaky_relu(self.first(torch.cat([x, *identity[:1]], 1), condition), 0.2))
-        picture = x[:, :3].float().sigmoid()
+        features = F.leaky_relu(self.first(torch.cat([x, *identity[:1]], 1), condition), 0.2)
+        x = self.out(features)
+        picture, keep = x[:, :3].float().sigmoid(), x[:, 3:].float()
+        if background is not None and person is not None:
+            return self.layers(features, keep, picture, warped.float(), background, person)  # type: ignore[no-any-return]
         if self.config.composite:
-            keep = x[:, 3:].float().sigmoid()
+            keep = keep.sigmoid()
             picture = keep * warped.float() + (1 - keep) * picture
         return picture
 
@@ -267,6 +287,8 @@ class AvfrNetwork(nn.Module):
         if config.mesh_motion:
             self.mesh_model = MeshModel(config.mesh_coefficients)
             enc_dec += _FOLD**2
+        if config.layers:
+            enc_dec += 4
         if config.sound:
             self.sound = SoundEncoder(config.channels, config.size // _FOLD)
             self.query = QueryEncoder(config.channels)
@@ -294,16 +316,26 @@ class AvfrNetwork(nn.Module):
             found: KeypointMotion = self.detector(observed)
         return KeypointMotion(found.points, found.jacobians, mesh if self.config.mesh_motion else None)
 
-    def encode(self, picture: Tensor, motion: KeypointMotion, drawing: Tensor | None) -> Still:
-        """Compute what depends on the source alone; ``drawing [B, 1, S, S]`` is of the motion's mesh."""
+    def encode(self, picture: Tensor, motion: KeypointMotion, prior: Tensor | None) -> Still:
+        """Compute what depends on the source alone.
+
+        Args:
+            picture: ``[B, 3, S, S]`` in [0, 1].
+            motion: its motion, from :meth:`detect`.
+            prior: ``[B, 2, S, S]`` in [0, 1], drawing of the motion's mesh and segmentation; None if neither counts.
+        """
+        config = self.config
+        person = prior[:, 1:].float() if config.layers and prior is not None else None
         return Still(
             picture=picture,
             small=self.shrink(picture),
             features=self.appearance(picture),
-            identity=self.identity(picture) if self.config.identity_aware else (),
+            identity=self.identity(picture) if config.identity_aware else (),
             motion=motion,
             mesh=self.mesh_model.control_points(motion.mesh) if motion.mesh is not None else None,
-            drawing=drawing if self.config.mesh_motion else None,
+            drawing=prior[:, :1] if config.mesh_motion and prior is not None else None,
+            person=person,
+            background=fill_behind(picture.float(), person) if person is not None else None,
         )
 
     def render(self, still: Still, driving: KeypointMotion, drawing: Tensor | None, mel: Tensor | None) -> Rendering:
@@ -329,9 +361,13 @@ class AvfrNetwork(nn.Module):
             if drawing is None:
                 raise ValueError("this network needs the drawing of the driving mesh")
             parts.append(F.pixel_unshuffle(drawing, _FOLD))
-        warped = sample(still.picture, resize_grid(grid, still.picture.shape[2:]))
+        fine = resize_grid(grid, still.picture.shape[2:])
+        warped, person = sample(still.picture, fine), None
+        if still.person is not None and still.background is not None:
+            person = sample(still.person, fine)
+            parts += [F.avg_pool2d(still.background, _FOLD), F.avg_pool2d(person, _FOLD)]
         identity = still.identity
         if self.config.align_identity:
             identity = tuple(sample(x.float(), resize_grid(grid, x.shape[2:])) for x in identity)
-        picture = self.decoder(torch.cat(parts, 1), identity, warped)
+        picture = self.decoder(torch.cat(parts, 1), identity, warped, still.background, person)
         return Rendering(picture, warped, grid, mask, attention)

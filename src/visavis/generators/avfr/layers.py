@@ -1,0 +1,69 @@
+"""Layers behind and before the decoder's picture: the background that stays, and the source that moves. Ours.
+
+A portrait's background rarely moves with the head, so the surest guess for a place that shows background is what the
+source shows there, or, where the person stood, what the source shows around it.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_MARGIN = 9  # pixels by which a segmentation is widened, so that no rim of the person is taken for background
+_BACKGROUND_START = -3.0  # initial logit of the background: the network learns where to use it
+
+
+def fill_behind(picture: Tensor, person: Tensor) -> Tensor:
+    """Return the picture without the person, whose place is filled from around it (pull-push over a pyramid).
+
+    Args:
+        picture: ``[B, 3, S, S]`` in [0, 1].
+        person: segmentation ``[B, 1, S, S]`` in [0, 1], 1 is person.
+    """
+    known = 1 - F.max_pool2d(person, _MARGIN, stride=1, padding=_MARGIN // 2)
+    levels = [(picture * known, known)]
+    while levels[-1][1].shape[-1] % 2 == 0 and levels[-1][1].shape[-1] > 2:
+        levels.append((F.avg_pool2d(levels[-1][0], 2), F.avg_pool2d(levels[-1][1], 2)))
+    filled = picture.mean((2, 3), keepdim=True)
+    for colour, share in reversed(levels):
+        coarse = F.interpolate(filled, share.shape[2:], mode="bilinear", align_corners=False)
+        # A place that is known in part is trusted twice that much, else the fill would be grey for long.
+        trust = (2 * share).clamp(0, 1)
+        filled = trust * colour / share.clamp_min(1e-4) + (1 - trust) * coarse
+    return filled
+
+
+class Layers(nn.Module):
+    """Blends the decoder's picture, the warped source and the background.
+
+    Args:
+        features: channels of the decoder's last features.
+        width: channels between the two convolutions.
+    """
+
+    def __init__(self, features: int, width: int = 12) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(features + 7, width, 3, padding=1)
+        self.last = nn.Conv2d(width, 2, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        with torch.no_grad():
+            assert self.last.bias is not None
+            self.last.bias.copy_(torch.tensor([0.0, _BACKGROUND_START]))
+
+    def forward(
+        self, features: Tensor, keep: Tensor, picture: Tensor, warped: Tensor, background: Tensor, person: Tensor
+    ) -> Tensor:
+        """Return the blend ``[B, 3, S, S]``.
+
+        Args:
+            features: ``[B, features, S, S]``.
+            keep: logits of the warped source against the decoder's picture, ``[B, 1, S, S]``.
+            picture, warped, background: ``[B, 3, S, S]`` in [0, 1].
+            person: the source's segmentation, warped, ``[B, 1, S, S]``.
+        """
+        seen = torch.cat([features, warped, background, person], 1)
+        shift = self.last(F.leaky_relu(self.first(seen), 0.2)).float()
+        logits = torch.cat([torch.zeros_like(keep), keep + shift[:, :1], shift[:, 1:]], 1)
+        made, moved, behind = torch.split(logits.softmax(1), 1, 1)
+        return made * picture + moved * warped + behind * background
