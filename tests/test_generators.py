@@ -33,7 +33,9 @@ def make_avfr(**changes: Any) -> AvfrGenerator:
 
 MAKERS: dict[str, Callable[[], Any]] = {
     "avfr": make_avfr,
-    "avfr without mesh motion": lambda: make_avfr(mesh_motion=False, composite=False, layers=False, align_identity=False),
+    "avfr without mesh motion": lambda: make_avfr(
+        mesh_motion=False, composite=False, layers=False, align_identity=False
+    ),
     "avfr without sound": lambda: make_avfr(sound=False),
     "avfr without structural prior": lambda: make_avfr(structural_prior=False),
     "avfr without layers": lambda: make_avfr(layers=False),
