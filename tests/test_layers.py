@@ -9,7 +9,8 @@ import torch
 
 from visavis.core.errors import ConfigError
 from visavis.generators.avfr.config import AvfrConfig
-from visavis.generators.avfr.layers import Layers, fill_behind
+from visavis.generators.avfr.layers import Layers, blend, fill_behind
+from visavis.training.losses import choice_l1
 
 
 def square(side: int = 64) -> torch.Tensor:
@@ -46,16 +47,25 @@ def test_all_person_and_no_person_stay_finite_and_in_range(person: torch.Tensor)
 
 
 def test_the_blend_is_one_of_its_layers_where_that_one_is_sure():
-    layers = Layers(2)
-    generated, warped, background = (torch.full((1, 3, 8, 8), value) for value in (0.1, 0.5, 0.9))
+    head = Layers(2)
+    pictures = [torch.full((1, 3, 8, 8), value) for value in (0.1, 0.5, 0.9)]
     features, person = torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)
     for kept, behind, wanted in ((-50.0, -50.0, 0.1), (50.0, -50.0, 0.5), (0.0, 50.0, 0.9)):
         with torch.no_grad():
-            assert layers.last.bias is not None
-            layers.last.bias.copy_(torch.tensor([0.0, behind]))
-            keep = torch.full((1, 1, 8, 8), kept)
-            made = layers(features, keep, generated, warped, background, person)
-        assert torch.allclose(made, torch.full_like(made, wanted), atol=1e-4)
+            assert head.last.bias is not None
+            head.last.bias.copy_(torch.tensor([0.0, behind]))
+            shares = head(features, torch.full((1, 1, 8, 8), kept), pictures[1], pictures[2], person)
+        assert torch.allclose(blend(pictures, shares), torch.full((1, 3, 8, 8), wanted), atol=1e-4)
+
+
+def test_the_choice_falls_on_the_layer_that_is_nearest_the_truth():
+    real = torch.full((1, 3, 4, 4), 0.5)
+    layers = [torch.full((1, 3, 4, 4), value) for value in (0.0, 0.45, 1.0)]
+    logits = torch.zeros(1, 3, 4, 4, requires_grad=True)
+    loss = choice_l1(layers, logits.softmax(1), real)
+    assert float(loss.detach()) == pytest.approx((0.5 + 0.05 + 0.5) / 3)
+    (slope,) = torch.autograd.grad(loss, logits)
+    assert (slope[:, 1] < 0).all() and (slope[:, 0] > 0).all() and (slope[:, 2] > 0).all()
 
 
 def test_layers_without_a_composite_are_refused():

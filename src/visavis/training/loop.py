@@ -22,6 +22,7 @@ from visavis.training.config import TrainConfig
 from visavis.training.data.dataset import Batch, Pairs
 from visavis.training.losses import (
     Deformation,
+    choice_l1,
     discriminator_loss,
     equivariance,
     generator_adversarial_loss,
@@ -121,6 +122,8 @@ class Trainer:
         }
         if weights.warp:
             losses["warp"] = weights.warp * pyramid_l1(out.warped.float(), real, batch.weight)
+        if weights.choice and out.shares is not None:
+            losses["choice"] = weights.choice * choice_l1(out.layers, out.shares, real)
         if weights.equivariance_points or weights.equivariance_jacobians:
             # The step's number seeds the deformation, so that a resumed run draws the same ones.
             generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.steps_done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,8 @@ class LossWeights:
         gradient: L1 of the pictures' differences along x and y. Ours.
         structure: one minus SSIM. Ours.
         warp: L1 of the warped source alone, so that motion learns before the decoder hides its errors. Ours.
+        choice: the L1 of each layer of the composite, weighted by its share, so that every pixel settles on the layer
+            that is nearest the truth instead of averaging layers. Ours.
         equivariance_points, equivariance_jacobians: L_eq of equation 4.
         perceptual: L_per of equation 4; needs the weights of a perceptual network.
         adversarial: the GAN term of equation 4.
@@ -32,6 +35,7 @@ class LossWeights:
     gradient: float = 5.0
     structure: float = 1.0
     warp: float = 2.0
+    choice: float = 5.0
     equivariance_points: float = 1.0
     equivariance_jacobians: float = 1.0
     perceptual: float = 0.0
@@ -53,6 +57,18 @@ def gradient_l1(made: Tensor, real: Tensor, weight: Tensor) -> Tensor:
     along_x = (weight[..., 1:] * (error[..., 1:] - error[..., :-1]).abs()).mean()
     along_y = (weight[..., 1:, :] * (error[..., 1:, :] - error[..., :-1, :]).abs()).mean()
     return (along_x + along_y) / weight.mean()
+
+
+def choice_l1(layers: Sequence[Tensor], shares: Tensor, real: Tensor) -> Tensor:
+    """Mean over pixels of the layers' L1, each weighted by its share; only the shares learn from it.
+
+    Args:
+        layers: pictures ``[B, 3, S, S]``.
+        shares: ``[B, len(layers), S, S]``, summing to 1.
+        real: the truth, ``[B, 3, S, S]``.
+    """
+    errors = torch.cat([(layer.detach() - real).abs().mean(1, keepdim=True) for layer in layers], 1)
+    return (shares * errors).sum(1).mean()
 
 
 def structure_loss(made: Tensor, real: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ source shows there, or, where the person stood, what the source shows around it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,7 +37,7 @@ def fill_behind(picture: Tensor, person: Tensor) -> Tensor:
 
 
 class Layers(nn.Module):
-    """Blends the decoder's picture, the warped source and the background.
+    """Shares of the decoder's picture, the warped source and the background in every pixel.
 
     Args:
         features: channels of the decoder's last features.
@@ -51,19 +53,21 @@ class Layers(nn.Module):
             assert self.last.bias is not None
             self.last.bias.copy_(torch.tensor([0.0, _BACKGROUND_START]))
 
-    def forward(
-        self, features: Tensor, keep: Tensor, picture: Tensor, warped: Tensor, background: Tensor, person: Tensor
-    ) -> Tensor:
-        """Return the blend ``[B, 3, S, S]``.
+    def forward(self, features: Tensor, keep: Tensor, warped: Tensor, background: Tensor, person: Tensor) -> Tensor:
+        """Return the shares ``[B, 3, S, S]``, which sum to 1.
 
         Args:
             features: ``[B, features, S, S]``.
             keep: logits of the warped source against the decoder's picture, ``[B, 1, S, S]``.
-            picture, warped, background: ``[B, 3, S, S]`` in [0, 1].
+            warped, background: ``[B, 3, S, S]`` in [0, 1].
             person: the source's segmentation, warped, ``[B, 1, S, S]``.
         """
         seen = torch.cat([features, warped, background, person], 1)
         shift = self.last(F.leaky_relu(self.first(seen), 0.2)).float()
-        logits = torch.cat([torch.zeros_like(keep), keep + shift[:, :1], shift[:, 1:]], 1)
-        made, moved, behind = torch.split(logits.softmax(1), 1, 1)
-        return made * picture + moved * warped + behind * background
+        return torch.cat([torch.zeros_like(keep), keep + shift[:, :1], shift[:, 1:]], 1).softmax(1)
+
+
+def blend(layers: Sequence[Tensor], shares: Tensor) -> Tensor:
+    """Sum of pictures ``[B, 3, S, S]``, each weighted by its share of ``[B, len(layers), S, S]``."""
+    parts = [layer * shares[:, i : i + 1] for i, layer in enumerate(layers)]
+    return torch.stack(parts).sum(0)

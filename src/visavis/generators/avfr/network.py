@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from visavis.face.mesh import CONTROL_POINTS
 from visavis.face.types import MESH_POINTS
 from visavis.generators.avfr.config import AvfrConfig
-from visavis.generators.avfr.layers import Layers, fill_behind
+from visavis.generators.avfr.layers import Layers, blend, fill_behind
 from visavis.generators.avfr.sound import QueryEncoder, SoundEncoder
 from visavis.motion.keypoints import KeypointDetector
 from visavis.motion.types import KeypointMotion
@@ -70,6 +70,8 @@ class Rendering:
         grid: dense motion ``[B, S/4, S/4, 2]``: for each place of the output, where it samples the source.
         mask: share of each candidate motion ``[B, candidates, S/4, S/4]``.
         attention: Enc_attn ``[B, 1, S/4, S/4]``, or None without sound.
+        layers: the decoder's own picture, ``warped``, and the background if there is one.
+        shares: what each layer counts in ``picture``, ``[B, layers, S, S]``; None without a composite.
     """
 
     picture: Tensor
@@ -77,6 +79,8 @@ class Rendering:
     grid: Tensor
     mask: Tensor
     attention: Tensor | None
+    layers: tuple[Tensor, ...]
+    shares: Tensor | None
 
 
 class MeshModel(nn.Module):
@@ -239,7 +243,8 @@ class Decoder(nn.Module):
         warped: Tensor,
         background: Tensor | None = None,
         person: Tensor | None = None,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return a picture ``[B, 3, S, S]`` and, with a composite, the shares of it and of the other layers."""
         condition = self.squeeze(enc_dec)
         x = self.join(torch.cat([enc_dec, *identity[2:]], 1))
         for block in self.bottleneck:
@@ -250,12 +255,12 @@ class Decoder(nn.Module):
         features = F.leaky_relu(self.first(torch.cat([x, *identity[:1]], 1), condition), 0.2)
         x = self.out(features)
         picture, keep = x[:, :3].float().sigmoid(), x[:, 3:].float()
+        if not self.config.composite:
+            return picture, None
         if background is not None and person is not None:
-            return self.layers(features, keep, picture, warped.float(), background, person)  # type: ignore[no-any-return]
-        if self.config.composite:
-            keep = keep.sigmoid()
-            picture = keep * warped.float() + (1 - keep) * picture
-        return picture
+            return picture, self.layers(features, keep, warped, background, person)
+        keep = keep.sigmoid()
+        return picture, torch.cat([1 - keep, keep], 1)
 
 
 def _double(x: Tensor) -> Tensor:
@@ -369,5 +374,7 @@ class AvfrNetwork(nn.Module):
         identity = still.identity
         if self.config.align_identity:
             identity = tuple(sample(x.float(), resize_grid(grid, x.shape[2:])) for x in identity)
-        picture = self.decoder(torch.cat(parts, 1), identity, warped, still.background, person)
-        return Rendering(picture, warped, grid, mask, attention)
+        made, shares = self.decoder(torch.cat(parts, 1), identity, warped, still.background, person)
+        layers = tuple(layer for layer in (made, warped.float(), still.background) if layer is not None)
+        picture = made if shares is None else blend(layers[: shares.shape[1]], shares)
+        return Rendering(picture, warped, grid, mask, attention, layers, shares)
