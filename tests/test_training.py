@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,19 +16,24 @@ from safetensors.torch import save_file
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import ConfigError, DataError, WeightsError
+from visavis.core.registry import generator_class
+from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.media.reader import SoundReader
 from visavis.media.synthetic import write_clip
 from visavis.motion.types import KeypointMotion
 from visavis.nn.perceptual import Lpips
 from visavis.nn.warp import coordinate_grid, sample
-from visavis.training.config import TrainConfig
-from visavis.training.data.dataset import Pairs, learn_face_model, load_clips
+from visavis.pipelines.describe import frame_cost
+from visavis.pipelines.load import load_generator
+from visavis.training.config import TrainConfig, read_config
+from visavis.training.data.dataset import Batch
 from visavis.training.data.prepare import find_clips, prepare
 from visavis.training.data.shards import Priors, read
-from visavis.training.loop import Trainer
+from visavis.training.loop import Trainer, batches
 from visavis.training.losses import Deformation, LossWeights, equivariance, pyramid_l1, structure_loss
 from visavis.training.run import train
+from visavis.training.tasks.avfr import AvfrTask
 from visavis.weights.checkpoint import load
 
 TOML = """
@@ -99,11 +106,11 @@ def test_priors_survive_coding_within_their_step():
 
 
 def test_a_batch_depends_on_its_number_alone(shards: Path):
-    clips = load_clips(shards, "train", 2)
-    model = learn_face_model(clips, 4)
-    pairs = Pairs(clips, model, size=256, seed=3)
-    streamed = list(pairs.stream(0, 3, 2))
-    again = pairs.batch(2, 2)
+    config = TrainConfig(model=AvfrConfig.tiny(), losses=LossWeights(), seed=3, stride=2)
+    task = AvfrTask.start(config, shards, {}, print)
+    streamed = list(batches(task, 0, 3, 2))
+    again = task.batch(2, 2)
+    assert isinstance(streamed[1], Batch) and isinstance(streamed[2], Batch)
     assert torch.equal(streamed[2].source, again.source)
     assert torch.equal(streamed[2].driving_mesh, again.driving_mesh)
     assert not torch.equal(streamed[1].driving, again.driving)
@@ -166,18 +173,17 @@ def test_losses_vanish_for_equal_pictures_and_weigh_regions():
 
 def test_every_loss_of_the_paper_reaches_the_network(shards: Path):
     """With the GAN on, both networks learn; equivariance alone reaches the detector."""
-    clips = load_clips(shards, "train", 2)
-    model = learn_face_model(clips, 4)
-    config = TrainConfig(model=AvfrConfig.tiny(), losses=LossWeights(adversarial=1.0), batch=2, steps=10)
-    trainer = Trainer(config, torch.device("cpu"), model)
-    assert trainer.discriminator is not None
-    before = [p.clone() for p in trainer.discriminator.parameters()]
-    batch = Pairs(clips, model, size=64).batch(0, 2)
+    config = TrainConfig(model=AvfrConfig.tiny(), losses=LossWeights(adversarial=1.0), batch=2, steps=10, stride=2)
+    task = AvfrTask.start(config, shards, {}, print)
+    trainer = Trainer(config, task, torch.device("cpu"))
+    assert task.judge is not None
+    before = [p.clone() for p in task.judge.parameters()]
+    batch = task.batch(0, 2)
     losses = trainer.step(batch)
     expected = {"l1", "equivariance_points", "equivariance_jacobians", "adversarial", "discriminator"}
     assert expected <= losses.keys()
     assert all(torch.isfinite(loss) for loss in losses.values())
-    assert any(not torch.equal(a, b) for a, b in zip(before, trainer.discriminator.parameters(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(before, task.judge.parameters(), strict=True))
 
 
 def test_lpips_needs_its_weights_and_measures_distance(shards: Path, tmp_path: Path):
@@ -191,10 +197,9 @@ def test_lpips_needs_its_weights_and_measures_distance(shards: Path, tmp_path: P
     a, b = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
     assert float(network(a, a).abs().max()) == 0
     assert float(network(a, b).min()) > float(network(a, 0.9 * a + 0.1 * b).max()) > 0
-    config = TrainConfig(model=AvfrConfig.tiny(), losses=LossWeights(perceptual=1.0))
-    clips = load_clips(shards, "train", 5)
+    config = TrainConfig(model=AvfrConfig.tiny(), losses=LossWeights(perceptual=1.0), stride=5)
     with pytest.raises(ConfigError, match="LPIPS"):
-        Trainer(config, torch.device("cpu"), learn_face_model(clips, 4))
+        AvfrTask.start(config, shards, {}, print)
     table.pop("lin0.model.1.weight")
     save_file({name: tensor.contiguous() for name, tensor in table.items()}, tmp_path / "short.safetensors")
     with pytest.raises(WeightsError, match="lin0"):
@@ -222,11 +227,73 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(shards: Path, tmp_path: Pa
         train(config, shards, steps=1, out=tmp_path / "run", device="cpu")
 
 
-def test_shipped_recipes_are_valid():
-    from visavis.core.config import build, load_toml
+def test_a_keypoint_run_gives_weights_that_reenact(shards: Path, tmp_path: Path):
+    """The same loop trains another family; its weights are loaded by name of the file alone."""
+    config = tmp_path / "run.toml"
+    config.write_text('task = "keypoint"\nbatch = 2\nstride = 2\nlog_every = 1\n[model]\npreset = "tiny"\n')
+    weights = train(config, shards, steps=2, out=tmp_path / "run", device="cpu")
+    generator = load_generator(str(weights), device="cpu")
+    assert (generator.family, generator.size) == ("keypoint", 64)
+    seen = Observation(np.zeros((64, 64, 3), np.uint8))
+    assert generator.render(generator.prepare([seen]), generator.analyse(seen), None).shape == (1, 3, 64, 64)
+    assert cv2.imread(str(tmp_path / "run/sheet.png")).shape == (2 * 64, 3 * 64, 3)
 
-    folder = Path(__file__).parents[1] / "src/visavis/training/recipes"
-    names = {path.name: build(TrainConfig, load_toml(path)) for path in folder.glob("*.toml")}
-    assert names["avfr-256-cpu.toml"].model == AvfrConfig.compact256()
-    assert names["avfr-paper-256.toml"].model == AvfrConfig.paper256()
-    assert names["avfr-paper-256.toml"].schedule == "paper"
+
+RECIPES = Path(__file__).parents[1] / "src/visavis/training/recipes"
+
+
+def test_shipped_recipes_are_valid():
+    recipes = {path.name: read_config(path) for path in RECIPES.glob("*.toml")}
+    assert recipes["avfr-256-cpu.toml"].model == AvfrConfig.compact256()
+    assert recipes["avfr-paper-256.toml"].model == AvfrConfig.paper256()
+    assert recipes["avfr-paper-256.toml"].schedule == "paper"
+
+
+def test_the_rows_of_the_ablation_differ_in_their_network_alone():
+    rows = {path.stem: read_config(path) for path in sorted((RECIPES / "ablation").glob("[0-9]*.toml"))}
+    assert len(rows) == 6
+    assert len({replace(row, model=None, task="") for row in rows.values()}) == 1
+    baseline, *ours = rows.values()
+    assert baseline.task == "keypoint"
+    parts = ("structural_prior", "sound", "identity_aware", "mesh_motion", "composite")
+    switched = [tuple(getattr(row.model, part) for part in parts) for row in ours]
+    assert switched == [tuple(i <= last for i in range(5)) for last in range(5)]
+
+
+def test_the_rows_of_the_ablation_cost_the_same():
+    """Within a tenth, in multiply-accumulates a driving frame, so that no row wins by being larger."""
+    costs = []
+    for path in sorted((RECIPES / "ablation").glob("[0-9]*.toml")):
+        config = read_config(path)
+        network = generator_class(config.task).from_config(asdict(config.model)).network
+        costs.append(frame_cost(network)["per_frame"]["total"])
+    assert max(costs) < 1.1 * min(costs)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ('task = "sing"', "sing.*avfr"),
+        ('[model]\npreset = "huge"', "huge.*compact256"),
+        ("[model]\nwingspan = 3", "model.wingspan"),
+        ('task = "keypoint"\n[model]\nsound = true', "model.sound"),
+        ("[losses]\nl7 = 1.0", "losses.l7"),
+        ("model = 3", "table"),
+        ('extends = "run.toml"', "extends"),
+    ],
+)
+def test_what_a_task_does_not_know_is_refused(text: str, match: str, tmp_path: Path):
+    path = tmp_path / "run.toml"
+    path.write_text(text + "\n")
+    with pytest.raises(ConfigError, match=match):
+        read_config(path)
+
+
+def test_a_preset_is_changed_key_by_key(tmp_path: Path):
+    (tmp_path / "base.toml").write_text("steps = 7\nbatch = 3\n[losses]\nl1 = 2.0\nwarp = 1.0\n")
+    (tmp_path / "run.toml").write_text(
+        'extends = "base.toml"\nbatch = 4\n[losses]\nwarp = 0.0\n[model]\npreset = "tiny"\n'
+    )
+    config = read_config(tmp_path / "run.toml", ["model.sound=false"])
+    assert config.model == replace(AvfrConfig.tiny(), sound=False)
+    assert (config.steps, config.batch, config.losses.l1, config.losses.warp) == (7, 4, 2.0, 0.0)

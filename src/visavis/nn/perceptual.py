@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from visavis.core.errors import WeightsError
+from visavis.core.errors import ConfigError, WeightsError
 
 # Convolutions of VGG-16 by torchvision's numbers, in the five slices that LPIPS compares.
 _SLICES: tuple[tuple[tuple[int, int, int], ...], ...] = (
@@ -33,6 +33,7 @@ _SCALE = (0.458, 0.448, 0.450)
 class Lpips(nn.Module):
     """Perceptual distance of pictures; its weights do not learn."""
 
+    name = "lpips-vgg16"
     shift: Tensor
     scale: Tensor
 
@@ -79,6 +80,13 @@ class Lpips(nn.Module):
             difference = (_unit(a) - _unit(b)) ** 2
             total = total + (difference * lin).sum(1).mean((1, 2))
         return total
+
+
+def choose(spec: str, device: torch.device) -> nn.Module:
+    """The perceptual network of a run: LPIPS from the file that ``spec`` names, on ``device``."""
+    if not spec:
+        raise ConfigError("losses.perceptual counts, but 'perceptual' names no file of LPIPS weights")
+    return Lpips.from_file(Path(spec)).to(device)
 
 
 def _unit(x: Tensor) -> Tensor:

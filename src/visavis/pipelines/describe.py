@@ -38,7 +38,7 @@ def describe(name_or_path: str) -> dict[str, Any]:
         about = {"file": str(path), "family": checkpoint.family, "config": checkpoint.config, "meta": checkpoint.meta}
         about |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
     network.eval()
-    cost = _avfr_cost(network) if isinstance(network, AvfrNetwork) else _keypoint_cost(network)
+    cost = frame_cost(network)
     total = sum(p.numel() for p in network.parameters())
     return {
         **about,
@@ -46,6 +46,11 @@ def describe(name_or_path: str) -> dict[str, Any]:
         "parameters": {**parameters(network), "total": total},
         "gmac": cost,
     }
+
+
+def frame_cost(network: torch.nn.Module) -> dict[str, dict[str, float]]:
+    """GMAC of a network in evaluation mode, by part, per source and per driving frame; it may change mesh buffers."""
+    return _avfr_cost(network) if isinstance(network, AvfrNetwork) else _keypoint_cost(network)
 
 
 def _rounded(parts: dict[str, float]) -> dict[str, float]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
-from visavis.generators.avfr.config import AvfrConfig
-from visavis.training.losses import LossWeights
+from visavis.core.config import build, load_toml, override
+from visavis.core.errors import ConfigError
+from visavis.training.tasks.registry import task_class
 
 
 @dataclass(frozen=True)
@@ -14,10 +17,11 @@ class TrainConfig:
     """One run.
 
     Attributes:
-        model: shape of the network.
-        losses: weight of each loss.
+        model: shape of the network, a dataclass of the task's own; None only until :func:`from_values` has built it.
+        losses: weight of each loss, likewise.
+        task: what is learned, a name of :mod:`visavis.training.tasks.registry`.
         steps: optimiser steps in all; `epochs` of the paper are this run's steps divided into 100 parts.
-        batch: pairs a step.
+        batch: samples a step.
         learning_rate: at the start.
         schedule: `paper` drops tenfold at 60 and 90 of 100 parts; `cosine` falls to zero with a short warm-up.
         ema: decay of the averaged weights, which are the ones that are saved for use.
@@ -31,11 +35,12 @@ class TrainConfig:
         region_weight: how much more the mouth and the eyes count.
         far_share: how often the source is the one of several candidates that differs most from the driving frame.
         jitter: strength of the colour transforms.
-        perceptual: file of LPIPS weights; needed when the perceptual loss counts.
+        perceptual: network of the perceptual loss: a file of weights, `none`, or empty for the best at hand.
     """
 
-    model: AvfrConfig = field(default_factory=AvfrConfig.compact256)
-    losses: LossWeights = field(default_factory=LossWeights)
+    model: Any = None
+    losses: Any = None
+    task: str = "avfr"
     steps: int = 20_000
     batch: int = 8
     learning_rate: float = 1e-3
@@ -52,3 +57,57 @@ class TrainConfig:
     far_share: float = 0.5
     jitter: float = 0.1
     perceptual: str = ""
+
+
+def read_config(path: Path, settings: Sequence[str] = ()) -> TrainConfig:
+    """Read a run's settings from TOML, with ``key=value`` settings in place of the file's.
+
+    Raises:
+        ConfigError: no such file, an unknown task, preset or key, or a wrong value.
+    """
+    return from_values(override(_with_base(path), settings))
+
+
+def _with_base(path: Path) -> dict[str, Any]:
+    """Read a file, on top of the one beside it that its ``extends`` names; tables are merged key by key."""
+    values = load_toml(path)
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    if not isinstance(base, str) or base == path.name:
+        raise ConfigError(f"{path}: 'extends' must name another file beside it, not {base!r}")
+    merged = load_toml(path.parent / base)
+    if "extends" in merged:
+        raise ConfigError(f"{path.parent / base}: is extended by {path.name} and may not extend another itself")
+    for key, value in values.items():
+        merged[key] = {**merged[key], **value} if isinstance(value, dict) and key in merged else value
+    return merged
+
+
+def from_values(values: Mapping[str, Any]) -> TrainConfig:
+    """Build settings from plain values; ``[model]`` and ``[losses]`` are built by the task that is named."""
+    task = task_class(str(values.get("task", "avfr")))
+    plain = {key: value for key, value in values.items() if key not in ("model", "losses")}
+    config = build(TrainConfig, plain)
+    losses: Any = build(task.losses_class, _table(values, "losses"), "losses.")
+    return replace(config, model=_model(task, values), losses=losses)
+
+
+def _model(task: Any, values: Mapping[str, Any]) -> Any:
+    """The network's shape: a preset with changes, a table that says all that is not default, or the first preset."""
+    if "model" not in values:
+        return next(iter(task.presets.values()))()
+    table = dict(_table(values, "model"))
+    preset = table.pop("preset", None)
+    if preset is None:
+        return build(task.model_class, table, "model.")
+    if preset not in task.presets:
+        raise ConfigError(f"unknown preset '{preset}' of model; known are: {', '.join(task.presets)}")
+    return build(task.model_class, {**asdict(task.presets[preset]()), **table}, "model.")
+
+
+def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = values.get(name, {})
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"'{name}' must be a table of settings")
+    return table

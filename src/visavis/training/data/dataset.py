@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -19,10 +18,10 @@ from visavis.core.errors import DataError
 from visavis.face.mesh import LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE, draw_mesh, to_pixels
 from visavis.face.morphable import LinearFaceModel, learn
 from visavis.training.data.shards import ClipRecord, Priors, read
+from visavis.training.task import TensorBatch
 
 _MEL_STEPS_A_FRAME = 4
 _REGIONS = (LIPS, LEFT_EYE + LEFT_BROW, RIGHT_EYE + RIGHT_BROW)
-_PREFETCH = 3
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,17 @@ class Clip:
     mel: NDArray[np.float32] | None
 
 
-def load_clips(folder: Path, split: str, stride: int) -> list[Clip]:
-    """Decode every ``stride``-th frame (with a face) of the split's clips."""
-    clips = [_decode(record, stride) for record in read(folder) if record.info["split"] == split]
-    usable = [clip for clip in clips if len(clip.pictures) >= 2]
-    if not usable:
+def load_clips(folder: Path, split: str, stride: int, *, most: int | None = None, needed: bool = True) -> list[Clip]:
+    """Decode every ``stride``-th frame (with a face) of the split's clips.
+
+    Args:
+        most: stop after so many clips.
+        needed: whether it is an error that the split has no clip with two usable frames.
+    """
+    records = (record for record in read(folder) if record.info["split"] == split)
+    decoded = (_decode(record, stride) for record in records)
+    usable = list(islice((clip for clip in decoded if len(clip.pictures) >= 2), most))
+    if needed and not usable:
         raise DataError(f"{folder}: no clip of split '{split}' with two usable frames")
     return usable
 
@@ -93,7 +98,7 @@ def learn_face_model(clips: list[Clip], size: int, meshes: int = 4000) -> Linear
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(TensorBatch):
     """B training pairs of one person each.
 
     Attributes:
@@ -112,10 +117,6 @@ class Batch:
     driving_mesh: Tensor
     mel: Tensor
     weight: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """Return the same batch on ``device``."""
-        return Batch(*[getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)])
 
 
 class Pairs:
@@ -156,15 +157,6 @@ class Pairs:
         rows = [self._pair(rng) for _ in range(count)]
         columns = [torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)]
         return Batch(*columns)
-
-    def stream(self, first: int, last: int, count: int, threads: int = 2) -> Iterator[Batch]:
-        """Yield batches ``first`` to ``last - 1``, made ahead by threads."""
-        with ThreadPoolExecutor(threads) as pool:
-            ahead: list[Future[Batch]] = []
-            for step in range(first, last):
-                while len(ahead) < _PREFETCH * threads and step + len(ahead) < last:
-                    ahead.append(pool.submit(self.batch, step + len(ahead), count))
-                yield ahead.pop(0).result()
 
     def _pair(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
         index = int(rng.choice(len(self.clips), p=self._share))

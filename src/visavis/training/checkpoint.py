@@ -1,0 +1,134 @@
+"""Checkpoints of a run: everything that going on needs, written aside and renamed, two of them kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from visavis.core.errors import ConfigError, DataError, WeightsError
+from visavis.training.loop import Trainer
+from visavis.weights.checkpoint import load, load_into, save
+
+WEIGHTS = "weights.safetensors"
+_STATE = "state.safetensors"
+_PROGRESS = "progress.json"
+_FIXED = "fixed."
+_KEPT = 2
+
+
+def holds_run(out: Path) -> bool:
+    """Whether a run has left a checkpoint in a folder."""
+    return (out / _PROGRESS).is_file()
+
+
+def write(trainer: Trainer, out: Path) -> None:
+    """Write everything a resumed run needs aside, then rename it into place as one folder."""
+    task, config = trainer.task, trainer.config
+    folder = out / f"step-{trainer.steps_done:08d}"
+    aside = out / ".writing"
+    _remove(aside)
+    aside.mkdir()
+    state = {f"network.{name}": tensor for name, tensor in task.network.state_dict().items()}
+    state |= _optimiser_state("optimiser", trainer.optimiser)
+    if task.judge is not None and trainer.judge_optimiser is not None:
+        state |= {f"judge.{name}": tensor for name, tensor in task.judge.state_dict().items()}
+        state |= _optimiser_state("judge_optimiser", trainer.judge_optimiser)
+    state |= {f"{_FIXED}{name}": tensor for name, tensor in task.fixed().items()}
+    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, aside / _STATE)
+    meta = {"steps": trainer.steps_done, "precision": config.precision, **task.meta()}
+    save(aside / WEIGHTS, trainer.averaged.state_dict(), family=task.family, config=task.plain_config(), meta=meta)
+    _remove(folder)
+    aside.rename(folder)
+    # The pointer moves last: whatever it names is complete.
+    pointer = out / f".{_PROGRESS}"
+    pointer.write_text(json.dumps({"steps": trainer.steps_done, "checkpoint": folder.name}), encoding="utf-8")
+    pointer.replace(out / _PROGRESS)
+    link = out / f".{WEIGHTS}"
+    link.unlink(missing_ok=True)
+    link.hardlink_to(folder / WEIGHTS)
+    link.replace(out / WEIGHTS)
+    for old in sorted(out.glob("step-*"))[:-_KEPT]:
+        _remove(old)
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_dir():
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+
+
+def _optimiser_state(name: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimiser.state_dict()["state"]
+    return {f"{name}.{i}.{key}": torch.as_tensor(value) for i, values in state.items() for key, value in values.items()}
+
+
+def _last(out: Path) -> Path:
+    try:
+        progress = json.loads((out / _PROGRESS).read_text(encoding="utf-8"))
+        return out / str(progress["checkpoint"])
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{out}: its {_PROGRESS} cannot be read; the run cannot be resumed") from error
+
+
+def load_state(out: Path) -> dict[str, Tensor]:
+    """Read the last checkpoint's state.
+
+    Raises:
+        DataError: the pointer to it cannot be read.
+        WeightsError: it is damaged.
+    """
+    try:
+        return load_file(_last(out) / _STATE)
+    except DataError:
+        raise
+    except Exception as error:  # safetensors raises its own kinds
+        raise WeightsError(f"{_last(out)}: the checkpoint is damaged ({error})") from error
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def stored_by_task(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the task had learned from the data before the first step; empty for a new run."""
+    return _part(state, _FIXED)
+
+
+def restore(trainer: Trainer, state: Mapping[str, Tensor], out: Path) -> None:
+    """Put a trainer where the run in ``out`` was, from its state.
+
+    Raises:
+        ConfigError: the state is another network's.
+    """
+    task = trainer.task
+    try:
+        task.network.load_state_dict(_part(state, "network."))
+        _restore_optimiser(trainer.optimiser, _part(state, "optimiser."))
+        if task.judge is not None and trainer.judge_optimiser is not None:
+            task.judge.load_state_dict(_part(state, "judge."))
+            _restore_optimiser(trainer.judge_optimiser, _part(state, "judge_optimiser."))
+        weights = _last(out) / WEIGHTS
+        load_into(trainer.averaged, load(weights), weights)
+    except (RuntimeError, WeightsError) as error:
+        raise ConfigError(f"{out}: was started with another network; give the same settings to resume") from error
+    trainer.steps_done = int(load(weights, tensors=False).meta["steps"])
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    values = optimiser.state_dict()
+    learned = [p for group in optimiser.param_groups for p in group["params"]]
+    entries: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, _, key = name.partition(".")
+        parameter = learned[int(number)]
+        # The memory layout decides the order of sums and roundings; it must be the uninterrupted run's.
+        alike = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
+        entries.setdefault(int(number), {})[key] = alike.detach()
+    values["state"] = entries
+    optimiser.load_state_dict(values)

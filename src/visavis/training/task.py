@@ -1,0 +1,108 @@
+"""What a run learns: the contract between the loop and the things that it can train.
+
+A new task is one file in ``training/tasks/`` with a class that keeps this contract, and one line in
+``training/tasks/registry.py``. The loop knows nothing of faces: it asks for a batch, for its losses, and for a picture
+of how things stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from visavis.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class TensorBatch:
+    """Base of all batches: a frozen dataclass of tensors, whose first axis counts the samples."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same batch on ``device``."""
+        return type(self)(*[getattr(self, part.name).to(device, non_blocking=True) for part in fields(self)])
+
+    def channels_last(self) -> Self:
+        """Return the same batch with its pictures laid out as convolutions like them."""
+        return type(self)(*[_channels_last(getattr(self, part.name)) for part in fields(self)])
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one batch gives.
+
+    Attributes:
+        losses: weighted losses by name; their sum is what the network learns from.
+        real, made: pictures ``[B, 3, S, S]`` for the judge to tell apart; None without a judge.
+    """
+
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+    real: Tensor | None = None
+    made: Tensor | None = None
+
+
+class Task(Protocol):
+    """Something that a run can learn.
+
+    Attributes:
+        family: name of the weights' family, as in the checkpoint's header.
+        model_class: dataclass that ``[model]`` of the settings is built from.
+        losses_class: dataclass that ``[losses]`` is built from.
+        presets: shapes by name, for ``preset`` in ``[model]``; the first is used where there is no ``[model]``.
+        network: what learns. Its running average is what is saved for use.
+        judge: network that tells real pictures from made ones, or None.
+    """
+
+    family: ClassVar[str]
+    model_class: ClassVar[type]
+    losses_class: ClassVar[type]
+    presets: ClassVar[Mapping[str, Callable[[], Any]]]
+    network: nn.Module
+    judge: nn.Module | None
+
+    @classmethod
+    def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
+        """Read the data and build the networks, with torch's generator seeded by the run's seed.
+
+        Args:
+            config: settings of the run.
+            data: folder of shards.
+            stored: what :meth:`fixed` returned when the run began; empty for a new run.
+            say: called with a line or two on what was found.
+
+        Raises:
+            DataError: no shards, damaged ones, or none of the split.
+        """
+
+    def to(self, device: torch.device) -> None:
+        """Move networks and whatever else the losses need to ``device``."""
+
+    def batch(self, step: int, count: int) -> TensorBatch:
+        """Return batch number ``step`` of ``count`` samples; it depends on the seed and the number alone."""
+
+    def losses(self, batch: Any, step: int) -> Outcome:
+        """Return the losses of a batch; whatever is random in them depends on the seed and the number alone."""
+
+    def fixed(self) -> Mapping[str, Tensor]:
+        """What was learned from the data before the first step, and must be the same after a stop."""
+
+    def plain_config(self) -> Mapping[str, Any]:
+        """The network's shape, for the checkpoint's header."""
+
+    def meta(self) -> Mapping[str, Any]:
+        """What else the checkpoint should tell."""
+
+    def sheet(self, network: nn.Module) -> NDArray[np.uint8] | None:
+        """Draw what ``network`` makes of the same few samples, ``uint8 [H, W, 3]``; None without any."""

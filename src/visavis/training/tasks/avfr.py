@@ -1,0 +1,54 @@
+"""AVFR-GAN as something to learn (section 3, 'Training')."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from visavis.generators.avfr.config import AvfrConfig
+from visavis.generators.avfr.network import AvfrNetwork
+from visavis.motion.types import KeypointMotion
+from visavis.training.data.dataset import Batch
+from visavis.training.tasks.pairs import Drawn, PairTask
+
+
+class AvfrTask(PairTask):
+    """Learns an AVFR network, with whichever of its parts the shape switches on."""
+
+    family = "avfr"
+    model_class = AvfrConfig
+    presets: ClassVar[Mapping[str, Callable[[], Any]]] = {
+        "compact256": AvfrConfig.compact256,
+        "paper256": AvfrConfig.paper256,
+        "tiny": AvfrConfig.tiny,
+    }
+
+    @classmethod
+    def mesh_coefficients(cls, model: AvfrConfig) -> int:
+        """Those that travel in the motion."""
+        return model.mesh_coefficients
+
+    def build(self) -> AvfrNetwork:
+        """A new network that has the face model of the data."""
+        network = AvfrNetwork(self.config.model)
+        if self.config.model.mesh_motion:
+            network.mesh_model.mean.copy_(torch.from_numpy(self.pairs.model.mean))
+            network.mesh_model.basis.copy_(torch.from_numpy(self.pairs.model.basis))
+        return network
+
+    def detect(self, network: nn.Module, picture: Tensor, prior: Tensor) -> KeypointMotion:
+        """Equation 1."""
+        assert isinstance(network, AvfrNetwork)
+        return network.detect(picture, prior if network.config.structural_prior else None)
+
+    def draw(self, network: nn.Module, batch: Batch) -> Drawn:
+        """The whole of figure 2."""
+        assert isinstance(network, AvfrNetwork)
+        source = network.detect(batch.source, batch.source_prior, batch.source_mesh)
+        driving = network.detect(batch.driving, batch.driving_prior, batch.driving_mesh)
+        still = network.encode(batch.source, source, batch.source_prior)
+        out = network.render(still, driving, batch.driving_prior[:, :1], batch.mel)
+        return Drawn(out.picture, out.warped, driving, out.layers, out.shares)
