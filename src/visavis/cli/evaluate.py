@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +11,8 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
+
+_MOST_WORKERS = 4
 
 
 class Protocol(str, Enum):
@@ -21,34 +25,70 @@ class Protocol(str, Enum):
 def evaluate(
     data: Annotated[Path, typer.Option(help="Folder with clips/*.mp4 and manifest.csv.")],
     split: Annotated[str, typer.Option(help="Which split.")] = "val",
-    model: Annotated[list[str] | None, typer.Option(help="Weights, copy or mesh-warp; may be repeated.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Weights, copy, mesh-warp or real, or label=weights; may be repeated.")
+    ] = None,
     protocol: Annotated[Protocol, typer.Option(help="same identity or cross identity.")] = Protocol.same,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many clips.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Measure every so many frames.")] = 5,
+    window: Annotated[
+        float, typer.Option(min=0.0, max=60.0, help="Seconds of consecutive frames for what moves; 0 leaves it out.")
+    ] = 2.0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core, at most 4, and 1 on a GPU.")] = 0,
+    metric_weights: Annotated[Path | None, typer.Option(help="Folder with networks of metrics.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for report.json, report.md and sheets/.")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="File for the report as Markdown.")] = None,
     sheets: Annotated[Path | None, typer.Option(help="Folder for contact sheets.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing results.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure models against ground truth on a data set."""
+    from visavis.evaluation import report as reports
     from visavis.evaluation.suite import evaluate as run
+    from visavis.media.writer import check_output
 
-    models = model or ["copy", "mesh-warp", "avfr-256"]
-    with progress_bar("evaluate", "clips/s") as progress:
+    with ExitStack() as stack:
+        if markdown is not None:
+            check_output(markdown, [], force=force)
+        folder = stack.enter_context(reports.result_folder(output, force=force)) if output is not None else None
+        if sheets is None and folder is not None:
+            sheets = folder / "sheets"
+        progress = stack.enter_context(progress_bar("evaluate", "clips/s"))
         report = run(
             data,
             split,
-            models,
+            model or ["copy", "mesh-warp", "avfr-256"],
             protocol=protocol.value,
             limit=limit,
             every=every,
+            window_s=window,
             device=device,
+            workers=workers or _processes(device),
+            metric_weights=metric_weights,
+            sheets=sheets,
             progress=progress,
-            sheet=sheets,
         )
+        if folder is not None:
+            reports.write_folder(report, folder)
+        if markdown is not None:
+            reports.write_text(markdown, reports.markdown(report))
     if as_json:
         print_json(report)
         return
-    names = ("l1", "psnr", "ssim", "lmd", "lmd_mouth")
-    print("| model | " + " | ".join(names) + " |\n|---" * 1 + "|---" * len(names) + "|")
-    for row in report["rows"]:
-        print(f"| {row['model']} | " + " | ".join("-" if row[n] is None else f"{row[n]:.4g}" for n in names) + " |")
+    print(reports.table(report))
+    for title, entries in (("not computed", report["unavailable"]), ("left out", report["failed"])):
+        for name, why in entries.items():
+            print(f"{title}: {name}: {why}")
+
+
+def _processes(device: str) -> int:
+    """As many processes as cores, which one GPU's memory could not hold."""
+    from visavis.pipelines.load import choose_device
+
+    if choose_device(device) != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _MOST_WORKERS)

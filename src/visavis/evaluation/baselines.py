@@ -36,4 +36,9 @@ def mesh_warp(source: Observation, driving: Observation) -> Pixels:
     return np.asarray(moved, np.uint8)
 
 
-BUILT_IN = {"copy": copy, "mesh-warp": mesh_warp}
+def real(source: Observation, driving: Observation) -> Pixels:
+    """`real`: the driving frame itself; what every metric says of true footage."""
+    return driving.picture
+
+
+BUILT_IN = {"copy": copy, "mesh-warp": mesh_warp, "real": real}

@@ -1,146 +1,93 @@
-"""Protocols over a data set: every model renders the same frames, and is measured the same way."""
+"""Every model renders the same frames of a data set and is measured the same way."""
 
 from __future__ import annotations
 
-import csv
+import multiprocessing
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 
-from visavis.audio.mel import RATE_HZ
-from visavis.audio.window import SoundWindow
-from visavis.core.errors import DataError, FaceError
-from visavis.evaluation.baselines import BUILT_IN
-from visavis.evaluation.metrics.image import l1, psnr, ssim
-from visavis.evaluation.metrics.landmarks import landmark_distance
-from visavis.face.align import whole
+from visavis.core.errors import DataError, VisavisError
+from visavis.evaluation.clip import read_clip, read_source
+from visavis.evaluation.columns import COLUMNS
+from visavis.evaluation.measure import ClipMeasure
+from visavis.evaluation.models import ModelName, load_model, parse_models, renderer
+from visavis.evaluation.networks import MetricNetworks
+from visavis.evaluation.protocol import Pair, Protocol, find_clips, pair
+from visavis.evaluation.results import ClipResult, Tally, reasons
+from visavis.evaluation.sheet import write_sheet
 from visavis.face.tracker import FaceTracker
-from visavis.face.types import Face, Observation
-from visavis.generators.base import Generator, Prior
-from visavis.media.frame import Pixels
-from visavis.media.reader import SoundReader, VideoReader
-from visavis.motion.transfer import Mode, Transfer
-from visavis.pipelines.analyse import Analyser
-from visavis.pipelines.load import load_generator
-from visavis.pipelines.reenact import to_pixels
-
-_SIZE = 256
-_ALL_PRIORS = tuple(Prior)
-UNAVAILABLE = {
-    "aed": "no identity network at hand",
-    "csim": "no identity network at hand",
-    "fid": "no Inception weights at hand",
-    "lpips": "no LPIPS weights at hand",
-    "sync": "no SyncNet weights at hand",
-    "fvd": "no I3D weights at hand",
-}
-_AGAINST_TRUTH = ("l1", "psnr", "ssim", "lmd", "lmd_mouth")
+from visavis.motion.transfer import Mode
 
 Progress = Callable[[int, int], None]
-Rendered = Callable[[Observation], Pixels]
 
 
 @dataclass(frozen=True)
-class ClipFrames:
-    """One clip's first frame, and the frames that are evaluated, with their priors."""
+class Plan:
+    """What a worker process has to know.
 
-    identity: str
-    source: Observation
-    driving: list[Observation]
-    faces: list[Face]
+    Attributes:
+        models: the rows.
+        protocol: same or cross identity.
+        every: every how many frames one is measured.
+        window_s: length of the window of consecutive frames; 0 for none.
+        device: where models run.
+        weights: folder of metric networks, or None for the usual places alone.
+        sheets: folder for contact sheets, or None.
+    """
 
-
-@dataclass
-class Scores:
-    """Sums of one model's metrics."""
-
-    values: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in _AGAINST_TRUTH})
-    frames: int = 0
-    frames_without_face: int = 0
-
-    def add(self, made: Pixels, truth: Observation, truth_face: Face, tracker: FaceTracker) -> None:
-        """Measure one frame against its ground truth."""
-        self.frames += 1
-        for name, metric in (("l1", l1), ("psnr", psnr), ("ssim", ssim)):
-            self.values[name].append(metric(made, truth.picture))
-        face = tracker.find(made)
-        if face is None:
-            self.frames_without_face += 1
-            return
-        distance, mouth = landmark_distance(face.mesh, truth_face.mesh, made.shape[0])
-        self.values["lmd"].append(distance)
-        self.values["lmd_mouth"].append(mouth)
-
-    def row(self, model: str) -> dict[str, Any]:
-        """One row of the report."""
-        means = {name: round(float(np.mean(v)), 5) if v else None for name, v in self.values.items()}
-        nulls = dict.fromkeys(UNAVAILABLE)
-        return {"model": model, **means, **nulls, "frames": self.frames, "no_face": self.frames_without_face}
+    models: tuple[ModelName, ...]
+    protocol: Protocol
+    every: int
+    window_s: float
+    device: str
+    weights: Path | None
+    sheets: Path | None
 
 
-def clip_paths(dataset: Path, split: str, limit: int | None) -> list[tuple[str, Path]]:
-    """``(identity, path)`` of the split's clips, in manifest order."""
-    manifest = dataset / "manifest.csv"
-    if not manifest.is_file():
-        raise DataError(f"{dataset}: no manifest.csv here; evaluation needs clips/*.mp4 and manifest.csv")
-    with manifest.open(newline="", encoding="utf-8") as lines:
+class Worker:
+    """Holds the networks of one process and measures clips, one at a time."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._generators = {model.label: load_model(model, plan.device) for model in plan.models}
+        self.networks = MetricNetworks.load(plan.weights)
+
+    def __call__(self, task: Pair) -> ClipResult:
+        """Measure every model on one clip; an error raised on purpose becomes the clip's."""
         try:
-            rows = [row for row in csv.DictReader(lines) if row["split"] == split]
-            found = [(row["identity"], dataset / "clips" / f"{row['id']}.mp4") for row in rows]
-        except (KeyError, csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{manifest}: cannot be read; it needs the columns id, identity, split") from error
-    if not found:
-        raise DataError(f"{manifest}: no clip of split '{split}'")
-    return found[:limit]
+            return self._measure(task)
+        except VisavisError as error:
+            return ClipResult(task.driving.name, failed=str(error))
 
-
-def read_clip(identity: str, path: Path, every: int) -> ClipFrames:
-    """Read the first frame with a face, and every ``every``-th frame after it that shows one."""
-    driving: list[Observation] = []
-    faces: list[Face] = []
-    source: Observation | None = None
-    with ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(path))
-        analyser = stack.enter_context(Analyser(_ALL_PRIORS, video=False))
-        sound = stack.enter_context(SoundReader(path, RATE_HZ))
-        window = SoundWindow(sound) if sound.has_sound else None
-        for number, frame in enumerate(reader):
-            if source is not None and number % every:
-                continue
-            face = analyser.find(frame)
-            if face is None:
-                continue
-            crop = whole(*frame.pixels.shape[:2])
-            mel = window.at(frame.time) if window is not None else None
-            observed = analyser.observe(frame, face, crop, _SIZE, mel)
-            if source is None:
-                source = observed
-            else:
-                driving.append(observed)
-                faces.append(Face(crop.to_crop(face.mesh) * (_SIZE / 2) + _SIZE / 2))
-    if source is None:
-        raise FaceError(f"{path}: no face in it")
-    return ClipFrames(identity, source, driving, faces)
-
-
-def renderer(model: str | Generator, source: Observation, start: Observation, mode: Mode) -> Rendered:
-    """How one model renders driving observations for one source."""
-    if isinstance(model, str):
-        built_in = BUILT_IN[model]
-        return lambda driving: built_in(source, driving)
-    generator = model
-    person = generator.prepare([source])
-    carry = Transfer(generator.analyse(source), generator.analyse(start), mode)
-
-    def render(driving: Observation) -> Pixels:
-        sound = driving.mel if Prior.MEL in generator.needs else None
-        return to_pixels(generator.render(person, carry(generator.analyse(driving)), sound))
-
-    return render
+    def _measure(self, task: Pair) -> ClipResult:
+        plan = self._plan
+        same = plan.protocol is Protocol.SAME
+        clip = read_clip(task.driving.path, every=plan.every, window_s=plan.window_s)
+        source = clip.source if same else read_source(task.source.path)
+        mode = Mode.ABSOLUTE if same else Mode.RELATIVE
+        result = ClipResult(task.driving.name, len(clip.driving))
+        shown = {}
+        with FaceTracker(video=False) as tracker:
+            measure = ClipMeasure(clip, source, plan.protocol, self.networks, tracker, speech=task.driving.speech)
+            result.real = measure.real_features
+            for model in plan.models:
+                generator = self._generators[model.label]
+                render = renderer(model, generator, source.observation, clip.source.observation, mode)
+                result.models[model.label], shown[model.label] = measure.measure(render)
+        if plan.sheets is not None and clip.driving:
+            driving = [seen.observation.picture for seen in clip.driving]
+            write_sheet(plan.sheets / f"{task.driving.name}.png", source.observation.picture, driving, shown)
+        return result
 
 
 def evaluate(
@@ -151,66 +98,127 @@ def evaluate(
     protocol: str = "same",
     limit: int | None = None,
     every: int = 5,
+    window_s: float = 2.0,
     device: str = "auto",
+    workers: int = 1,
+    metric_weights: Path | None = None,
+    sheets: Path | None = None,
     progress: Progress | None = None,
-    sheet: Path | None = None,
 ) -> dict[str, Any]:
     """Measure models on a data set; the report is that of the command line's JSON.
 
     Args:
-        models: names or paths of weights, `copy`, `mesh-warp`.
-        protocol: `same`: a clip's first frame is animated by the rest of the clip. `cross`: every clip drives the first
-            frame of the next identity's clip, so that there is no ground truth.
+        dataset: folder with ``clips/*.mp4`` and ``manifest.csv``.
+        split: which of its splits.
+        models: rows, each ``NAME``, ``PATH`` or ``LABEL=NAME-OR-PATH``; `copy`, `mesh-warp` and `real` are built in.
+        protocol: `same` or `cross`, see :class:`visavis.evaluation.protocol.Protocol`.
         limit: how many clips at most.
         every: every how many frames one is measured.
-        sheet: folder for a contact sheet a clip (source | driver | each model).
+        window_s: seconds of consecutive frames from the middle of each clip, for what moves; 0 leaves that out.
+        device: where models run.
+        workers: how many processes, each with one thread; the report does not depend on it.
+        metric_weights: folder with networks of metrics.
+        sheets: folder for a contact sheet a clip (source | driver | each model).
+        progress: called with clips done and clips in all.
+
+    Raises:
+        DataError: no clips, or none that could be measured.
+        WeightsError: a model cannot be loaded.
     """
-    clips = clip_paths(dataset, split, limit)
-    loaded: dict[str, str | Generator] = {
-        name: name if name in BUILT_IN else load_generator(name, device=device, precision="fp32") for name in models
-    }
-    scores = {name: Scores() for name in models}
-    frames = 0
-    with FaceTracker(video=False) as tracker:
-        for done, (clip, source) in enumerate(_pairs(clips, protocol, every), 1):
-            mode = Mode.ABSOLUTE if protocol == "same" else Mode.RELATIVE
-            renders = {name: renderer(model, source, clip.source, mode) for name, model in loaded.items()}
-            frames += len(clip.driving)
-            shown = []
-            for driving, face in zip(clip.driving, clip.faces, strict=True):
-                made = {name: render(driving) for name, render in renders.items()}
-                if protocol == "same":
-                    for name, picture in made.items():
-                        scores[name].add(picture, driving, face, tracker)
-                shown.append([source.picture, driving.picture, *made.values()])
-            if sheet is not None and shown:
-                _write_sheet(sheet / f"{done:03d}.png", shown)
+    began = time.monotonic()
+    names = parse_models(models)
+    tasks = pair(find_clips(dataset, split), Protocol(protocol))[:limit]
+    if sheets is not None:
+        sheets.mkdir(parents=True, exist_ok=True)
+    plan = Plan(tuple(names), Protocol(protocol), every, window_s, device, metric_weights, sheets)
+    tally = Tally([model.label for model in names])
+    with _one_thread():
+        # Loaded here in any case: what is wrong with a model or a folder is said once, before processes start.
+        worker = Worker(plan)
+        for done, result in enumerate(_results(worker, plan, tasks, workers), 1):
+            tally.add(result)
             if progress is not None:
-                progress(done, len(clips))
-    rows = [scores[name].row(name) for name in models]
-    unavailable = dict(UNAVAILABLE)
-    if protocol == "cross":
-        unavailable |= {name: "the cross protocol has no ground truth" for name in _AGAINST_TRUTH}
-    return {"protocol": protocol, "clips": len(clips), "frames": frames, "rows": rows, "unavailable": unavailable}
+                progress(done, len(tasks))
+    if not tally.clips:
+        name, why = next(iter(tally.failed.items()))
+        raise DataError(f"{dataset}: none of {len(tasks)} clips could be measured; the first, {name}: {why}")
+    seconds = time.monotonic() - began
+    rows = tally.rows()
+    return {
+        "protocol": protocol,
+        "split": split,
+        "clips": tally.clips,
+        "frames": tally.frames,
+        "every": every,
+        "window_s": window_s,
+        "models": {model.label: model.name for model in names},
+        "rows": rows,
+        "unavailable": reasons(rows, _known(plan, worker.networks)),
+        "networks": worker.networks.used,
+        "failed": tally.failed,
+        "workers": workers,
+        "seconds": round(seconds, 2),
+        "seconds_per_clip": round(seconds / len(tasks), 2),
+    }
 
 
-def _pairs(clips: list[tuple[str, Path]], protocol: str, every: int) -> Iterator[tuple[ClipFrames, Observation]]:
-    """Each clip with the observation it animates."""
-    for number, (identity, path) in enumerate(clips):
-        clip = read_clip(identity, path, every)
-        if protocol == "same":
-            yield clip, clip.source
-            continue
-        later = clips[number + 1 :] + clips[:number]
-        other = next((entry for entry in later if entry[0] != identity), None)
-        if other is None:
-            raise DataError("the cross protocol needs clips of two identities at least")
-        yield clip, read_clip(*other, every=1_000_000).source
+def _known(plan: Plan, networks: MetricNetworks) -> dict[str, str]:
+    """Why metrics are left out, as far as the plan and the networks say."""
+    known = dict(networks.unavailable)
+    for column in COLUMNS:
+        if column.truth and plan.protocol is Protocol.CROSS:
+            known[column.name] = "the cross protocol has no ground truth"
+        elif column.window and plan.window_s <= 0:
+            known.setdefault(column.name, "consecutive frames were not asked for (--window 0)")
+    return known
 
 
-def _write_sheet(path: Path, rows: list[list[Pixels]], most: int = 6) -> None:
-    from visavis.media.still import write_picture
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread in here: sums of another number of threads differ in their last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
-    picked = [rows[i] for i in np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(path, np.concatenate([np.concatenate(row, 1) for row in picked], 0))
+
+_of_process: Worker | VisavisError | None = None
+
+
+def _start(plan: Plan) -> None:
+    global _of_process
+    # The parent says what has to be said.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    torch.set_num_threads(1)
+    try:
+        _of_process = Worker(plan)
+    except VisavisError as error:
+        _of_process = error
+
+
+def _run(task: Pair) -> ClipResult:
+    if isinstance(_of_process, VisavisError):
+        raise _of_process
+    assert _of_process is not None
+    return _of_process(task)
+
+
+def _results(worker: Worker, plan: Plan, tasks: Sequence[Pair], workers: int) -> Iterator[ClipResult]:
+    """Results in the order of the tasks."""
+    if workers <= 1 or len(tasks) <= 1:
+        yield from map(worker, tasks)
+        return
+    # spawn: MediaPipe's threads do not survive a fork.
+    spawn = multiprocessing.get_context("spawn")
+    strangers = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(min(workers, len(tasks)), spawn, _start, (plan,)) as pool:
+        try:
+            yield from pool.map(_run, tasks)
+        except BrokenProcessPool as error:
+            raise DataError("a worker process died, perhaps for want of memory; use fewer --workers") from error
+        except BaseException:
+            for child in set(multiprocessing.active_children()) - strangers:
+                child.terminate()
+            raise

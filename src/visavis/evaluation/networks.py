@@ -1,0 +1,157 @@
+"""The networks that metrics need: looked for where people keep them, named in the report, and missed with a reason.
+
+A metric is computed with the network of the literature or not at all; nothing stands in for it under its name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from visavis.core.errors import WeightsError
+from visavis.core.paths import cache_folder
+from visavis.evaluation.metrics import identity, inception, video
+from visavis.evaluation.metrics.identity import IdentityNetwork
+from visavis.evaluation.metrics.inception import Inception
+from visavis.evaluation.metrics.video import VideoNetwork
+from visavis.face.morphable import LinearFaceModel
+from visavis.nn.perceptual import Lpips
+from visavis.weights.checkpoint import load, sha256
+from visavis.weights.store import DEFAULT_MODEL, FOLDER_VARIABLE, resolve
+
+LPIPS_FILES = ("lpips.safetensors", "lpips.pth")
+SYNCNET_FILES = ("syncnet_v2.safetensors", "syncnet_v2.model")
+_HASH_DIGITS = 12
+
+T = TypeVar("T")
+
+
+@dataclass
+class MetricNetworks:
+    """The networks at hand.
+
+    Attributes:
+        identity, inception, lpips, video, face, face_model: as named; None when not at hand.
+        sync, vsync: scorers of lip synchronisation, by the published SyncNet and by the network trained here.
+        used: what each metric was computed with: name, file and start of its SHA-256.
+        unavailable: why a metric cannot be computed.
+    """
+
+    identity: IdentityNetwork | None = None
+    inception: Inception | None = None
+    lpips: Lpips | None = None
+    video: VideoNetwork | None = None
+    face: Any = None
+    face_model: LinearFaceModel | None = None
+    sync: Any = None
+    vsync: Any = None
+    used: dict[str, str] = field(default_factory=dict)
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> MetricNetworks:
+        """Load whatever can be found.
+
+        Args:
+            folder: looked into first; then the folder that ``VISAVIS_WEIGHTS`` names, our cache, torch hub's cache and,
+                for dlib's network, the package face_recognition_models.
+        """
+        own = _own_folders(folder)
+        caches = [cache_folder() / "weights", Path(torch.hub.get_dir()) / "checkpoints"]
+        every = [*own, *caches]
+        found = cls()
+        found.identity = found._add(
+            ("aed", "csim"), "dlib face recognition ResNet, aligned by the face mesh",
+            [identity.FILE], [*every, *_dlib_package()], IdentityNetwork,
+        )  # fmt: skip
+        found.inception = found._add(("fid",), "Inception v3 (2015)", inception.FILES, every, Inception.from_file)
+        found.lpips = found._add(("lpips",), "LPIPS (VGG-16)", LPIPS_FILES, every, Lpips.from_file)
+        # TorchScript runs what is in it: only from a folder that somebody named.
+        found.video = found._add(("fvd",), "I3D (Kinetics-400)", [video.FILE], own, VideoNetwork)
+        found.face = found._ours(("ffd",), "face network of visavis", _load_face_network)
+        found.face_model = found._ours(("aed_expression",), "linear face model", _load_face_model)
+        found.sync = found._add(("sync", "sync_distance"), "SyncNet", SYNCNET_FILES, every, _load_scorer)
+        found.vsync = found._ours(("vsync_confidence", "vsync_distance"), "sync network of visavis", _load_own_scorer)
+        return found
+
+    def _add(
+        self,
+        metrics: Sequence[str],
+        title: str,
+        files: Sequence[str],
+        folders: Sequence[Path],
+        open_: Callable[[Path], T],
+    ) -> T | None:
+        try:
+            path = _find(files, folders)
+            network = open_(path)
+        except WeightsError as error:
+            self.unavailable |= dict.fromkeys(metrics, str(error))
+            return None
+        self.used |= dict.fromkeys(metrics, f"{title}, {path.name}, sha256 {sha256(path)[:_HASH_DIGITS]}")
+        return network
+
+    def _ours(self, metrics: Sequence[str], title: str, open_: Callable[[], tuple[T, str]]) -> T | None:
+        try:
+            network, which = open_()
+        except WeightsError as error:
+            self.unavailable |= dict.fromkeys(metrics, str(error))
+            return None
+        self.used |= dict.fromkeys(metrics, f"{title}, {which}")
+        return network
+
+
+def _own_folders(folder: Path | None) -> list[Path]:
+    if folder is not None and not folder.is_dir():
+        raise WeightsError(f"--metric-weights {folder}: no such folder")
+    named = os.environ.get(FOLDER_VARIABLE)
+    return [path for path in (folder, Path(named) if named else None) if path is not None]
+
+
+def _dlib_package() -> list[Path]:
+    # Found, not imported: the package only holds files, and its import needs setuptools.
+    spec = find_spec("face_recognition_models")
+    return [Path(place) / "models" for place in spec.submodule_search_locations or ()] if spec is not None else []
+
+
+def _find(files: Sequence[str], folders: Sequence[Path]) -> Path:
+    for folder in folders:
+        for file in files:
+            if os.path.isfile(folder / file):
+                return folder / file
+    places = ", ".join(map(str, folders)) or f"--metric-weights or {FOLDER_VARIABLE}, and neither is given"
+    raise WeightsError(f"no {' or '.join(files)} in {places}")
+
+
+def _load_face_network() -> tuple[Any, str]:
+    if find_spec("visavis.nn.face_network") is None:
+        raise WeightsError("the face network is not part of this build")
+    return import_module("visavis.nn.face_network").load_face_network(None), "packaged weights"
+
+
+def _load_face_model() -> tuple[LinearFaceModel, str]:
+    path = resolve(DEFAULT_MODEL)
+    tensors = load(path).tensors
+    try:
+        mean, basis = (tensors[f"mesh_model.{name}"].float().numpy() for name in ("mean", "basis"))
+    except KeyError as error:
+        raise WeightsError(f"{path}: holds no linear face model") from error
+    return LinearFaceModel(mean, basis), f"that of {path.name}, sha256 {sha256(path)[:_HASH_DIGITS]}"
+
+
+def _load_scorer(path: Path | None) -> Any:
+    if find_spec("visavis.evaluation.metrics.lipsync") is None:
+        raise WeightsError("the lip synchronisation metric is not part of this build")
+    return import_module("visavis.evaluation.metrics.lipsync").SyncScorer.load(path)
+
+
+def _load_own_scorer() -> tuple[Any, str]:
+    scorer = _load_scorer(None)
+    return scorer, str(scorer.name)
