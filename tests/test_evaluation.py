@@ -226,7 +226,7 @@ def test_sync_is_scored_on_consecutive_frames_with_the_sound_of_just_that_time(d
     assert (pictures.shape, mouths.shape, sound.shape) == ((12, 256, 256, 3), (12, 478, 2), (12 * RATE_HZ // 25,))
     whole = read_sound(path, Fraction(0), Fraction(1))
     assert clip.window is not None and whole is not None
-    start = round((clip.window.frames[0].observation.time - Fraction(1, 50)) * RATE_HZ)
+    start = round(clip.window.frames[0].observation.time * RATE_HZ)
     np.testing.assert_array_equal(sound, whole[start : start + len(sound)])
 
 

@@ -39,11 +39,13 @@ class Window:
 
     Attributes:
         frames: one after another, each with a face.
-        sound: ``float32 [N]``, 16 kHz mono from half a frame before the first frame's time to half a frame after the
-            last's; None when the clip has no sound.
+        fps: frames a second.
+        sound: ``float32 [N]``, 16 kHz mono from the first frame's time to the end of the last; None when the clip has
+            no sound.
     """
 
     frames: list[Seen]
+    fps: Fraction
     sound: NDArray[np.float32] | None
 
 
@@ -131,9 +133,8 @@ def _closed(path: Path, seen: list[Seen | None], fps: Fraction) -> Window | None
     frames = [one for one in seen if one is not None]
     if len(frames) < max(_SHORTEST_WINDOW, len(seen)):
         return None
-    half = Fraction(1, 2) / fps
     times = [one.observation.time for one in frames]
-    return Window(frames, read_sound(path, times[0] - half, times[-1] + half))
+    return Window(frames, fps, read_sound(path, times[0], times[-1] + 1 / fps))
 
 
 def read_sound(path: Path, start: Fraction, end: Fraction) -> NDArray[np.float32] | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from visavis.core.errors import DataError
 from visavis.evaluation.clip import ClipFrames, Seen, Window
 from visavis.evaluation.metrics import dynamics, identity, video
 from visavis.evaluation.metrics.expression import ExpressionDistance
@@ -25,6 +27,7 @@ from visavis.face.types import Face
 from visavis.media.frame import Pixels
 
 _BATCH = 8
+_SYNC_FPS = 25
 Mesh = NDArray[np.float32]
 
 
@@ -135,16 +138,20 @@ class ClipMeasure:
         for name, track in dynamics.TRACKS.items():
             result.add({name: dynamics.spectral_agreement(track(meshes), track(real))})
         result.blinks += dynamics.compare_blinks(meshes, real)
-        if not self._speech or window.sound is None:
-            return
-        pictures = np.stack([picture for picture, _ in shots])
-        mouths = np.stack([mesh[:, :2] for mesh in meshes]).astype(np.float32)
+        if self._speech and abs(window.fps - _SYNC_FPS) < 1:
+            self._sync(result, window, [picture for picture, _ in shots], meshes)
+
+    def _sync(self, result: ModelResult, window: Window, pictures: Sequence[Pixels], meshes: Sequence[Mesh]) -> None:
         for scorer, names in (
             (self._networks.sync, ("sync", "sync_distance")),
             (self._networks.vsync, ("vsync_confidence", "vsync_distance")),
         ):
-            if scorer is not None:
-                score = scorer.score(pictures, mouths, window.sound)
+            if scorer is None or window.sound is None:
+                continue
+            mouths = np.stack([mesh[:, :2] for mesh in meshes]).astype(np.float32)
+            # A window that is too short for this network is no fault of the clip's other metrics.
+            with suppress(DataError):
+                score = scorer.score(np.stack(pictures), mouths, window.sound)
                 result.add({names[0]: float(score.confidence), names[1]: float(score.distance)})
 
     def _features(self, pictures: Sequence[Pixels], window: Sequence[Pixels] | None) -> Features:

@@ -133,7 +133,8 @@ def _find(files: Sequence[str], folders: Sequence[Path]) -> Path:
 def _load_face_network() -> tuple[Any, str]:
     if find_spec("visavis.nn.face_network") is None:
         raise WeightsError("the face network is not part of this build")
-    return import_module("visavis.nn.face_network").load_face_network(None), "packaged weights"
+    module = import_module("visavis.nn.face_network")
+    return module.load_face_network(None), _named(module.PACKAGED_NAME)
 
 
 def _load_face_model() -> tuple[LinearFaceModel, str]:
@@ -143,7 +144,7 @@ def _load_face_model() -> tuple[LinearFaceModel, str]:
         mean, basis = (tensors[f"mesh_model.{name}"].float().numpy() for name in ("mean", "basis"))
     except KeyError as error:
         raise WeightsError(f"{path}: holds no linear face model") from error
-    return LinearFaceModel(mean, basis), f"that of {path.name}, sha256 {sha256(path)[:_HASH_DIGITS]}"
+    return LinearFaceModel(mean, basis), f"that of {_named(DEFAULT_MODEL)}"
 
 
 def _load_scorer(path: Path | None) -> Any:
@@ -154,4 +155,8 @@ def _load_scorer(path: Path | None) -> Any:
 
 def _load_own_scorer() -> tuple[Any, str]:
     scorer = _load_scorer(None)
-    return scorer, str(scorer.name)
+    return scorer, _named(str(scorer.name))
+
+
+def _named(weights: str) -> str:
+    return f"{weights}, sha256 {sha256(resolve(weights))[:_HASH_DIGITS]}"

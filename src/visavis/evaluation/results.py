@@ -19,7 +19,7 @@ from visavis.evaluation.metrics.frechet import Gaussian, frechet_distance
 
 Features = dict[str, NDArray[np.float32]]
 _NO_WINDOW = "no clip has consecutive frames that all show a face"
-_NO_SPEECH = "no clip has consecutive frames with a face and its own speech"
+_NO_SPEECH = "no clip has a second at 25 fps of consecutive frames with a face and its own speech"
 _TOO_FEW = "needs two pictures, or for fvd two clips, at least"
 _NO_FACE = "no rendered frame shows a face"
 
