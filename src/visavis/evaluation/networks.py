@@ -28,6 +28,7 @@ from visavis.weights.store import DEFAULT_MODEL, FOLDER_VARIABLE, resolve
 
 LPIPS_FILES = ("lpips.safetensors", "lpips.pth")
 SYNCNET_FILES = ("syncnet_v2.safetensors", "syncnet_v2.model")
+_PUBLISHED_SCORER = "syncnet"
 _HASH_DIGITS = 12
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ class MetricNetworks:
         found.video = found._add(("fvd",), "I3D (Kinetics-400)", [video.FILE], own, VideoNetwork)
         found.face = found._ours(("ffd",), "face network of visavis", _load_face_network)
         found.face_model = found._ours(("aed_expression",), "linear face model", _load_face_model)
-        found.sync = found._add(("sync", "sync_distance"), "SyncNet", SYNCNET_FILES, every, _load_scorer)
+        found.sync = found._add(("sync", "sync_distance"), "SyncNet", SYNCNET_FILES, every, _load_published_scorer)
         found.vsync = found._ours(("vsync_confidence", "vsync_distance"), "sync network of visavis", _load_own_scorer)
         return found
 
@@ -151,6 +152,13 @@ def _load_scorer(path: Path | None) -> Any:
     if find_spec("visavis.evaluation.metrics.lipsync") is None:
         raise WeightsError("the lip synchronisation metric is not part of this build")
     return import_module("visavis.evaluation.metrics.lipsync").SyncScorer.load(path)
+
+
+def _load_published_scorer(path: Path) -> Any:
+    scorer = _load_scorer(path)
+    if scorer.name != _PUBLISHED_SCORER:
+        raise WeightsError(f"{path}: is '{scorer.name}' and not the published SyncNet")
+    return scorer
 
 
 def _load_own_scorer() -> tuple[Any, str]:

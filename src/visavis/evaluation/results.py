@@ -120,7 +120,12 @@ class Tally:
         row["blink"] = result.blinks.score
         row |= {"blinks": result.blinks.made, "blinks_real": result.blinks.real}
         row |= {"frames": result.frames, "no_face": result.no_face}
-        return {name: round(value, 5) if isinstance(value, float) else value for name, value in row.items()}
+        return {name: _rounded(value) if isinstance(value, float) else value for name, value in row.items()}
+
+
+def _rounded(value: float) -> float:
+    """Six digits that count, whatever the scale."""
+    return float(f"{value:.6g}")
 
 
 def _gather(into: dict[str, Gaussian], features: Features) -> None:
