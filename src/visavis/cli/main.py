@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from visavis.cli import bench, doctor, evaluate, inspect, prepare, reenact, train, weights
+from visavis.cli import bench, doctor, evaluate, inspect, prepare, reenact, study, train, weights
 from visavis.core.errors import VisavisError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights")
+app.add_typer(study.app, name="study")
 
 
 def main() -> None:
