@@ -21,6 +21,13 @@ _BELOW_MIDDLE = 0.03
 _CROPPED_ALREADY = (0.38, 0.75)
 _MOST_OFF_CENTRE = 0.2
 _FEATHER = 0.10
+# Levelling, as shares of the crop's side: how wide differences along the border are averaged, and how far inside
+# their correction has faded out. The face in the middle keeps the colours it was made with.
+_LEVEL_BLUR = 0.15
+_LEVEL_REACH = 0.45
+_LEVEL_SIZE = 64  # corrections are smooth, so that so many samples a side carry them
+_ANOTHER_THING = 32.0  # a difference (of 255) from which on something else is there, rather than another tint
+_NO_WEIGHT = 3e-4
 
 Box = tuple[float, float, float, float]
 
@@ -67,7 +74,11 @@ class Crop:
         return ((mesh - shift) * np.float32(2 / self.side) - np.array([1, 1, 0], np.float32)).astype(np.float32)
 
     def paste(self, full: Pixels, picture: Pixels) -> Pixels:
-        """Lay a crop's new picture ``uint8 [s, s, 3]`` over a frame, fading out towards the crop's edge."""
+        """Lay a crop's new picture ``uint8 [s, s, 3]`` over a frame.
+
+        It fades out towards the crop's edge, and its colour is levelled to what the frame has along that edge, so that
+        neither a line nor a patch of another tint shows where it lies. Beyond the crop the frame stays as it is.
+        """
         size = picture.shape[0]
         height, width = full.shape[:2]
         left, top = max(int(np.floor(self.left)), 0), max(int(np.floor(self.top)), 0)
@@ -83,18 +94,26 @@ class Crop:
             ]
         )
         extent = (right - left, bottom - top)
+        crop_mask = self._mask(size, (height, width))
+        level = _level(self.cut(full, size), picture, 1 - crop_mask)
+        level *= 1 - self._mask(size, (height, width), _LEVEL_REACH)[..., None]
         new = cv2.warpAffine(picture, matrix, extent, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        mask = cv2.warpAffine(self._mask(size, (height, width)), matrix, extent, flags=cv2.INTER_LINEAR)[..., None]
+        level = cv2.warpAffine(level, matrix, extent, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        mask = cv2.warpAffine(crop_mask, matrix, extent, flags=cv2.INTER_LINEAR)[..., None]
         out = full.copy()
         old = out[top:bottom, left:right].astype(np.float32)
-        out[top:bottom, left:right] = np.rint(old + mask * (new.astype(np.float32) - old)).astype(np.uint8)
+        mixed = old + mask * (new.astype(np.float32) + level - old)
+        out[top:bottom, left:right] = np.rint(mixed.clip(0, 255)).astype(np.uint8)
         return out
 
-    def _mask(self, size: int, frame: tuple[int, int]) -> NDArray[np.float32]:
-        """Soft mask of the crop; a side that touches the frame's edge stays full there, since nothing is beyond."""
+    def _mask(self, size: int, frame: tuple[int, int], reach: float = _FEATHER) -> NDArray[np.float32]:
+        """Soft mask of the crop, rising from 0 at its edge to 1 at the share ``reach`` of its side inside.
+
+        A side that touches the frame's edge stays full there, since nothing is beyond.
+        """
         height, width = frame
         inside = np.arange(size, dtype=np.float32) + 0.5
-        fade = _FEATHER * size
+        fade = reach * size
 
         def ramp(first_free: bool, last_free: bool) -> NDArray[np.float32]:
             rise = np.ones(size, np.float32) if first_free else np.clip(inside / fade, 0, 1)
@@ -112,6 +131,30 @@ class Crop:
         shift_x = min(left - self.left, 0) + max(right - self.left - self.side, 0)
         shift_y = min(top - self.top, 0) + max(bottom - self.top - self.side, 0)
         return replace(self, left=self.left + shift_x, top=self.top + shift_y)
+
+
+def _level(old: Pixels, new: Pixels, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What to add to a crop's new picture so that its colour meets the old one's along the fading edge.
+
+    The difference in the fading band is diffused into the crop as a weighted mean under a wide Gaussian. Places that
+    differ much count little: there something moved, which is no matter of tint.
+
+    Args:
+        old, new: ``uint8 [s, s, 3]``, the frame's crop and what is laid over it.
+        weight: ``float32 [s, s]``, where to compare: 1 at the very edge, 0 inside the band.
+
+    Returns:
+        ``float32 [s, s, 3]``, zero where nothing is compared.
+    """
+    size = new.shape[0]
+    difference = old.astype(np.float32) - new
+    far = np.square(difference).mean(-1) / _ANOTHER_THING**2
+    counts = (weight / (1 + far))[..., None]
+    both = np.concatenate([counts * difference, counts], -1)
+    both = cv2.resize(both, (_LEVEL_SIZE, _LEVEL_SIZE), interpolation=cv2.INTER_AREA)
+    both = cv2.GaussianBlur(both, (0, 0), _LEVEL_BLUR * _LEVEL_SIZE, borderType=cv2.BORDER_CONSTANT)
+    level = both[..., :3] / (both[..., 3:] + _NO_WEIGHT)
+    return np.asarray(cv2.resize(level, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def whole(height: int, width: int) -> Crop:
