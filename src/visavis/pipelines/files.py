@@ -220,11 +220,15 @@ def _observe_source(still: Seen, crop: Crop, generator: Generator) -> Observatio
 def _look_ahead(
     driving: Path, source: Seen, generator: Generator, options: ReenactOptions
 ) -> tuple[Observation | None, Crop]:
-    """Look through the beginning of the driving video for its crop and for the frame whose pose is the source's."""
+    """Look through the beginning of the driving video for its crop and for the frame whose pose is the source's.
+
+    The face is followed as the stream will follow it: a mesh found in each picture alone lies elsewhere by up to a
+    pixel, and all motion is relative to the one found here.
+    """
     faces: list[Face] = []
     nearest: Seen | None = None
     best = float("inf")
-    with VideoReader(driving) as reader, Analyser(generator.needs, face=options.face, video=False) as analyser:
+    with VideoReader(driving) as reader, Analyser(generator.needs, face=options.face) as analyser:
         height, width = reader.info.height, reader.info.width
         for frame in _thinned(reader):
             face = analyser.find(frame)

@@ -1,0 +1,43 @@
+"""The look through the beginning of a driving video finds its start frame as the stream will see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from visavis.face.tracker import FaceTracker
+from visavis.generators.avfr.config import AvfrConfig
+from visavis.generators.avfr.generator import AvfrGenerator
+from visavis.media.reader import VideoReader
+from visavis.media.synthetic import write_clip
+from visavis.pipelines.analyse import Seen
+from visavis.pipelines.files import ReenactOptions, _look_ahead
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_start_frame_is_found_as_the_stream_will_track_it(seed: int, tmp_path: Path):
+    """Against the mesh of tracking every frame, it lies nearer than one found in the picture alone."""
+    clip = tmp_path / "clip.mp4"
+    write_clip(clip, 1.6, seed=seed, size=192)
+    with VideoReader(clip) as reader:
+        frames = list(reader)
+    with FaceTracker() as tracker, FaceTracker(video=False) as alone:
+        tracked = [tracker.find(frame.pixels) for frame in frames]
+        face = tracked[25]
+        assert face is not None
+        options = ReenactOptions(crop=False)
+        start, crop = _look_ahead(clip, Seen(frames[25], face), AvfrGenerator(AvfrConfig.tiny()), options)
+        assert start is not None and start.mesh is not None
+        number = next(i for i, frame in enumerate(frames) if frame.time == start.time)
+        assert number % 5 == 0 and number > 0
+        truth, single = tracked[number], alone.find(frames[number].pixels)
+        assert truth is not None and single is not None
+        found = _distance(start.mesh, crop.to_crop(truth.mesh))
+    assert found < _distance(crop.to_crop(single.mesh), crop.to_crop(truth.mesh))
+
+
+def _distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(np.linalg.norm((one - other)[:, :2], axis=1).mean())
