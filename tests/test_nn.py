@@ -88,6 +88,21 @@ def test_the_closed_form_inverts_as_numpy_does():
     assert np.allclose(inverse_2x2(matrices).numpy(), np.linalg.inv(matrices.numpy()))
 
 
+def test_a_singular_frame_gives_finite_motion_and_gradient_and_regular_ones_are_untouched():
+    singular = torch.tensor([[[0.0, 0], [0, 0]], [[1, 2], [2, 4]], [[3, -1], [-3, 1]], [[0, 1e-20], [1e-20, 0]]])
+    singular.requires_grad_()
+    inverse = inverse_2x2(singular)
+    inverse.sum().backward()
+    assert inverse.isfinite().all()
+    assert singular.grad is not None and singular.grad.isfinite().all()
+    regular = torch.randn(1000, 2, 2)
+    a, b, c, d = regular.flatten(1).T
+    plain = torch.stack([d, -b, -c, a], 1).view(-1, 2, 2) / (a * d - b * c)[:, None, None]
+    assert torch.equal(inverse_2x2(regular), plain)
+    nearly = torch.tensor([[1.0, 0], [0, -1e-12]])
+    assert float(inverse_2x2(nearly)[0, 0]) > 0 > float(inverse_2x2(nearly)[1, 1])  # a mirror stays one
+
+
 def test_heat_is_one_at_the_point_and_falls_with_distance():
     grid = coordinate_grid(5, 5, align_corners=True)
     heat = keypoint_heatmaps(torch.tensor([[[0.5, -1.0]]]), grid, 0.01)[0, 0]

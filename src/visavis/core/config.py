@@ -62,6 +62,18 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
+def check_ranges(settings: Any, ranges: Mapping[str, tuple[int, int]]) -> None:
+    """Refuse numbers out of range, also inside a tuple; ``ranges`` holds the least and most by a setting's name.
+
+    Settings come from checkpoints too, and those from anywhere: what no network can have, or what would fill the memory
+    before anybody notices, is an error in one line.
+    """
+    for name, (least, most) in ranges.items():
+        value = getattr(settings, name)
+        if not all(least <= number <= most for number in (value if isinstance(value, tuple) else (value,))):
+            raise ConfigError(f"'{name}' must be from {least} to {most}, not {value}")
+
+
 def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; :class:`ConfigError` says what is wrong with it."""
     try:

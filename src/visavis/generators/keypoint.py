@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from visavis.core.config import build
+from visavis.core.config import build, check_ranges
 from visavis.core.errors import ConfigError
 from visavis.face.types import Observation
 from visavis.generators.base import Prior
@@ -69,9 +69,7 @@ class KeypointConfig:
 
     def __post_init__(self) -> None:
         """Refuse shapes that no network can have, or that would fill the memory before it is noticed."""
-        for name, (least, most) in _RANGES.items():
-            if not least <= getattr(self, name) <= most:
-                raise ConfigError(f"'{name}' must be from {least} to {most}, not {getattr(self, name)}")
+        check_ranges(self, _RANGES)
         step = max(4 * 2 ** max(self.detector_blocks, self.motion_blocks), 2**self.down_blocks)
         if self.size % step:
             raise ConfigError(f"'size' must be a multiple of {step} for this many blocks, not {self.size}")

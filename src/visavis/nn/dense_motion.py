@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 _NOTHING = 1e-20
+_LEAST_DETERMINANT = 1e-8
 
 
 def no_denormals(x: Tensor) -> Tensor:
@@ -19,10 +20,17 @@ def no_denormals(x: Tensor) -> Tensor:
 
 
 def inverse_2x2(matrix: Tensor) -> Tensor:
-    """Inverse of ``[..., 2, 2]`` in closed form (``torch.linalg.inv`` does not export)."""
+    """Inverse of ``[..., 2, 2]`` in closed form (``torch.linalg.inv`` does not export).
+
+    A singular matrix, as a hostile or half-trained network may give, is inverted as if its determinant were tiny, so
+    that the result is finite: NaN would spread over the whole picture.
+    """
     a, b, c, d = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 0], matrix[..., 1, 1]
     adjoint = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
-    return adjoint / (a * d - b * c)[..., None, None]
+    determinant = a * d - b * c
+    least = torch.where(determinant < 0, -_LEAST_DETERMINANT, _LEAST_DETERMINANT)
+    determinant = torch.where(determinant.abs() < _LEAST_DETERMINANT, least, determinant)
+    return adjoint / determinant[..., None, None]
 
 
 def keypoint_heatmaps(points: Tensor, grid: Tensor, variance: float) -> Tensor:

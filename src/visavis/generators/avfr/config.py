@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from visavis.core.config import check_ranges
 from visavis.core.errors import ConfigError
+
+_WIDTHS = ("channels", "detector_width", "detector_max", "motion_width", "motion_max", "widths")
+_RANGES = {
+    "size": (32, 4096),
+    "keypoints": (1, 256),
+    "mesh_coefficients": (1, 1024),
+    "detector_blocks": (1, 8),
+    "motion_blocks": (1, 8),
+    "bottleneck_blocks": (0, 32),
+    "condition_channels": (0, 2048),
+    "modulation_kernel": (1, 7),
+    **dict.fromkeys(_WIDTHS, (1, 2048)),
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,13 @@ class AvfrConfig:
     modulation_kernel: int = 3
 
     def __post_init__(self) -> None:
-        """Refuse combinations that no network can have."""
+        """Refuse shapes and combinations that no network can have, or that would fill the memory."""
+        check_ranges(self, _RANGES)
+        step = 4 * 2 ** max(self.detector_blocks, self.motion_blocks)
+        if self.size % step:
+            raise ConfigError(f"'size' must be a multiple of {step} for this many blocks, not {self.size}")
+        if self.modulation_kernel % 2 == 0:
+            raise ConfigError(f"'modulation_kernel' must be odd, not {self.modulation_kernel}")
         if self.layers and not self.composite:
             raise ConfigError("'layers' blends a third layer into the composite: set 'composite' too")
 
