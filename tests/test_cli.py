@@ -16,7 +16,7 @@ import pytest
 from made import FRAMES, good_inputs, run, tiny_weights
 from visavis.media.reader import VideoReader
 
-VERBS = ("reenact", "prepare", "train", "evaluate", "inspect", "bench", "doctor", "weights")
+VERBS = ("reenact", "prepare", "train", "evaluate", "inspect", "bench", "doctor", "weights", "study")
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +85,34 @@ def test_inspect_tells_shape_and_cost(inputs: Path, capfd: pytest.CaptureFixture
     found = one_object(capfd.readouterr().out)
     assert found["family"] == "avfr"
     assert found["meta"] == {"licence": "test"}
+    assert found["licence"] == "test"
+    assert found["config"]["widths"] == [4, 6, 8]
     assert len(str(found["sha256"])) == 64
     assert run(["inspect", inputs / "tiny.safetensors"]) == 0
-    assert "decoder" in capfd.readouterr().out
+    printed = capfd.readouterr().out
+    for told in ("decoder", "licence: test", f"sha256: {found['sha256']}", "keypoints=3"):
+        assert told in printed
+
+
+def test_the_doctor_tells_every_check(capfd: pytest.CaptureFixture[str]):
+    assert run(["doctor", "--json"]) == 0
+    report = one_object(capfd.readouterr().out)
+    assert report["ok"] is True
+    assert {check["name"] for check in report["checks"]} >= {"python", "torch", "mediapipe", "weights", "reenact"}
+    assert all(check.keys() == {"name", "ok", "detail"} and check["ok"] for check in report["checks"])
+
+
+def test_the_doctor_tells_what_is_broken(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    def broken() -> str:
+        raise OSError("the disk\nis gone")
+
+    monkeypatch.setattr("visavis.cli.doctor._STAGES", {"reenact": broken})
+    assert run(["doctor", "--json"]) == 1
+    printed = capfd.readouterr()
+    report = one_object(printed.out)
+    assert report["ok"] is False
+    assert report["checks"][-1] == {"name": "reenact", "ok": False, "detail": "OSError: the disk is gone"}
+    assert "reenact" in printed.err and printed.err.count("\n") == 1
 
 
 def test_bench_tells_every_stage(inputs: Path, capfd: pytest.CaptureFixture[str]):

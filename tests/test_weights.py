@@ -210,6 +210,16 @@ def test_a_published_checkpoint_is_converted_without_loss(tmp_path: Path, zipped
     assert load_generator(str(output), device="cpu").family == "keypoint"
 
 
+def test_the_size_that_was_trained_at_is_kept(tmp_path: Path):
+    source, output = tmp_path / "c.pth.tar", tmp_path / "w.safetensors"
+    torch.save(published(), source)
+    assert convert(source, output, size=64)["size"] == 64
+    assert load_generator(str(output), device="cpu").size == 64
+    with pytest.raises(WeightsError, match="size"):
+        convert(source, tmp_path / "no.safetensors", size=100)
+    assert not (tmp_path / "no.safetensors").exists()
+
+
 class Evil:
     """Runs a command as it is unpickled."""
 

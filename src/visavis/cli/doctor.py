@@ -4,41 +4,66 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from visavis.cli.console import print_json
 from visavis.core.errors import VisavisError
 
 _PACKAGES = ("torch", "numpy", "mediapipe", "av", "safetensors", "librosa", "opencv-contrib-python")
 
 
-def doctor() -> None:
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at.
+
+    Attributes:
+        name: what.
+        ok: whether it is in order.
+        detail: its version or figures, or what to do about it.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Say what is installed and what is missing, and run a drawn face through every stage."""
-    print(f"Python {platform.python_version()} on {platform.platform()}")
-    missing = []
+    checks = []
+    for check in _checks():
+        checks.append(check)
+        if not as_json:
+            print(f"  {check.name}: {'' if check.ok else 'FAILED: '}{check.detail}", flush=True)
+    wrong = [check.name for check in checks if not check.ok]
+    if as_json:
+        print_json({"checks": [asdict(check) for check in checks], "ok": not wrong})
+    if wrong:
+        raise VisavisError(f"not in order: {', '.join(wrong)}")
+    if not as_json:
+        print("all in order")
+
+
+def _checks() -> Iterator[Check]:
+    yield Check("python", True, f"{platform.python_version()} on {platform.platform()}")
     for name in _PACKAGES:
         try:
-            print(f"  {name} {metadata.version(name)}")
+            yield Check(name, True, metadata.version(name))
         except metadata.PackageNotFoundError:
-            missing.append(name)
-            print(f"  {name} MISSING: pip install visavis again")
-    failed = [name for name, check in _CHECKS.items() if not _passes(name, check)]
-    if missing or failed:
-        raise VisavisError(f"not in order: {', '.join(missing + failed)}")
-    print("all in order")
+            yield Check(name, False, "is missing; pip install visavis again")
+    for name, run in _STAGES.items():
+        try:
+            yield Check(name, True, run())
+        except Exception as error:  # whatever is broken is what the doctor reports
+            yield Check(name, False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
 
-def _passes(name: str, check: Callable[[], str]) -> bool:
-    try:
-        print(f"  {name}: {check()}")
-    except Exception as error:  # whatever is broken is what the doctor reports
-        print(f"  {name}: FAILED ({type(error).__name__}: {' '.join(str(error).split())[:200]})")
-        return False
-    return True
-
-
-def _torch() -> str:
+def _device() -> str:
     import torch
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no CUDA device; the CPU is used"
@@ -55,7 +80,7 @@ def _weights() -> str:
     return ", ".join(packaged())
 
 
-def _stages() -> str:
+def _reenact() -> str:
     from visavis.media.still import write_picture
     from visavis.media.synthetic import draw, write_clip
     from visavis.pipelines.files import ReenactOptions, reenact_file
@@ -68,4 +93,4 @@ def _stages() -> str:
     return f"{report.frames} frames of a drawn face, {report.ms_per_frame['total']:.0f} ms a frame"
 
 
-_CHECKS = {"torch": _torch, "weights": _weights, "reenact": _stages}
+_STAGES: dict[str, Callable[[], str]] = {"device": _device, "weights": _weights, "reenact": _reenact}

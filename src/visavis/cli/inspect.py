@@ -21,8 +21,8 @@ def inspect(
         print_json(about)
         return
     for key in ("file", "family", "licence", "sha256", "meta"):
-        if about[key]:
-            print(f"{key}: {about[key]}")
+        if about[key] or (key == "licence" and about["file"]):
+            print(f"{key}: {about[key] or 'not stated'}")
     print("config: " + ", ".join(f"{key}={value}" for key, value in about["config"].items()))
     print("parameters: " + ", ".join(f"{name} {count:,}" for name, count in about["parameters"].items()))
     for when, parts in about["gmac"].items():

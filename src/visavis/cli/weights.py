@@ -54,6 +54,7 @@ def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint (.pth, .pth.tar).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Safetensors file to write.")],
     family: Annotated[str, typer.Option(help="Family of the checkpoint.")] = "keypoint",
+    size: Annotated[int, typer.Option(help="Side of the pictures that it was trained at; no tensor tells.")] = 256,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +64,7 @@ def convert(
     from visavis.weights.convert import convert as run
 
     check_output(output, [checkpoint], force=force)
-    config = run(checkpoint, output, family)
+    config = run(checkpoint, output, family, size)
     if as_json:
         print_json({"output": str(output), "family": family, "config": config, "sha256": sha256(output)})
     else:

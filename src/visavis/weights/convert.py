@@ -18,28 +18,32 @@ from visavis.weights.checkpoint import Checkpoint, load_into, save
 State = Mapping[str, Tensor]
 
 
-def convert(source: Path, output: Path, family: str = "keypoint") -> dict[str, Any]:
+PUBLISHED_SIZE = 256
+
+
+def convert(source: Path, output: Path, family: str = "keypoint", size: int = PUBLISHED_SIZE) -> dict[str, Any]:
     """Read a published checkpoint and write it as safetensors; returns the network's shape read from its tensors.
 
-    The size of the pictures is not in the tensors; 256 is what the published faces were trained at. Nothing is
-    written unless the tensors fit the network of that shape.
+    Nothing is written unless the tensors fit the network of that shape.
 
     Args:
         source: a ``.pth`` or ``.pth.tar`` with ``generator`` and ``kp_detector``, as published for vox-256.
         output: file to write.
         family: ``keypoint`` is the one known layout.
+        size: side of the pictures that the network was trained at. No tensor tells; the published faces are of 256.
 
     Raises:
-        WeightsError: another family, not such a checkpoint, damaged, or holding more than tensors.
+        WeightsError: another family or size than such networks have, not such a checkpoint, damaged, or holding more
+            than tensors.
     """
     if family != "keypoint":
         raise WeightsError(f"cannot convert family '{family}'; known is: keypoint")
     parts = _read(source)
     try:
-        config = _keypoint_config(parts["generator"], parts["kp_detector"])
+        config = {**_keypoint_config(parts["generator"], parts["kp_detector"]), "size": size}
         network = generator_class(family).from_config(config).network
     except (KeyError, IndexError, ValueError, ConfigError) as error:
-        raise WeightsError(f"{source}: its tensors are not a first order model's ({error})") from error
+        raise WeightsError(f"{source}: its tensors are no first order model's of size {size} ({error})") from error
     tensors = {f"generator.{name}": tensor for name, tensor in parts["generator"].items()}
     tensors |= {f"kp_detector.{name}": tensor for name, tensor in parts["kp_detector"].items()}
     meta = {"converted_from": source.name, "licence": "unknown"}
@@ -112,7 +116,6 @@ def _keypoint_config(generator: State, detector: State) -> dict[str, Any]:
     down_blocks = _count(generator, "down_blocks.")
     return {
         **found,
-        "size": 256,
         "keypoints": int(detector["kp.weight"].shape[0]),
         "jacobians": "jacobian.weight" in detector,
         "width": int(generator["first.conv.weight"].shape[0]),
