@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 
@@ -27,20 +28,42 @@ app.add_typer(weights.app, name="weights")
 app.add_typer(study.app, name="study")
 
 
+# Typer's own copy of click or click itself, depending on typer's version: what BadParameter is a kind of.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
 def main() -> None:
-    """Run the command line: 0 done, 1 an error of ours in one line, 2 usage, 130 interrupted."""
+    """Run the command line: 0 done, 1 an error of ours, 2 usage, 130 interrupted; errors are one line on stderr."""
     try:
-        app()
+        status = app(prog_name="visavis", standalone_mode=False)
     except VisavisError as error:
-        one_line = " ".join(str(error).split())
-        print(f"error: {one_line}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        raise SystemExit(130) from None
+        _end(1, f"error: {error}")
+    except _UsageError as error:
+        _end_usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        _end(130, "interrupted; nothing was written")
     except MemoryError:
-        print("error: out of memory", file=sys.stderr)
-        raise SystemExit(1) from None
+        _end(1, "error: out of memory")
+    else:
+        # Typer returns the status of an Exit, into which it turns Ctrl-C too.
+        if status == 130:
+            _end(130, "interrupted; nothing was written")
+        raise SystemExit(status or 0)
+
+
+def _end_usage(error: Any) -> None:
+    where = error.ctx.command_path if error.ctx is not None else "visavis"
+    message = error.format_message().strip().rstrip(".")
+    if type(error).__name__ == "NoArgsIsHelpError":
+        # The help stands on stdout already, unless this typer left the printing to us.
+        print(message, end="")
+        raise SystemExit(2) from None
+    _end(2, f"usage: {message}; {where} --help says more")
+
+
+def _end(status: int, line: str) -> None:
+    print(" ".join(line.split()), file=sys.stderr)
+    raise SystemExit(status) from None
 
 
 if __name__ == "__main__":
