@@ -16,6 +16,7 @@ from visavis.core.errors import MediaError
 
 MOST_SIDE = 8192
 MOST_PIXELS = 64_000_000
+_HEIC = {b"heic", b"heix", b"heim", b"heis"}
 _CLOCK_OF_ITS_OWN = 0x0200  # FFmpeg's AVFMT_TS_DISCONT
 
 
@@ -27,10 +28,22 @@ def check_readable(path: Path) -> None:
         raise MediaError(f"{path}: is a folder; a file is needed")
     try:
         with path.open("rb") as file:
-            if not file.read(1):
-                raise MediaError(f"{path}: is empty")
+            head = file.read(64)
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror})") from error
+    if not head:
+        raise MediaError(f"{path}: is empty")
+    if _is_heic(head):
+        raise MediaError(f"{path}: is a HEIC picture, which cannot be read here; turn it into JPEG, PNG or AVIF")
+
+
+def _is_heic(head: bytes) -> bool:
+    """Whether a file begins as HEIC does. FFmpeg would open it and give one of its tiles for the picture."""
+    if head[4:8] != b"ftyp":
+        return False
+    listed = head[: min(int.from_bytes(head[:4], "big"), len(head))]
+    brands = {listed[8:12], *(listed[at : at + 4] for at in range(16, len(listed), 4))}
+    return bool(brands & _HEIC) and not brands & {b"avif", b"avis"}
 
 
 def check_size(path: Path, width: int, height: int) -> None:

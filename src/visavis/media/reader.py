@@ -7,22 +7,27 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 import av.error
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace
+from av.video.reformatter import Colorspace, Interpolation
+from numpy.typing import NDArray
 
 from visavis.core.errors import MediaError
 from visavis.media.container import check_size, open_input, sound_stream, start_of, video_stream
 from visavis.media.frame import Frame, Pixels, Sound
+from visavis.media.hdr import HLG, PQ, tone_map
 from visavis.media.samples import unbroken
 
 _MOST_BROKEN_IN_A_ROW = 500
 # Untagged video of at least this height is taken to be in the colours of high definition, as players do.
 _HIGH_DEFINITION = 720
 _UNSPECIFIED = 2
+# Pixels further from square than this are damage, not a shape: anamorphic film has 2.
+_WIDEST_PIXEL = 4
 
 
 @dataclass(frozen=True)
@@ -30,11 +35,12 @@ class MediaInfo:
     """What a file says of itself.
 
     Attributes:
-        width, height: of the upright picture in pixels.
+        width, height: of the upright picture in square pixels.
         fps: average frame rate.
         duration: seconds, or None when the file does not say.
         frames: number of frames the header claims, or None.
         has_sound: whether there is a sound stream.
+        hdr: whether the pictures are of high dynamic range (PQ or HLG); they are tone-mapped as they are read.
     """
 
     width: int
@@ -43,6 +49,7 @@ class MediaInfo:
     duration: Fraction | None
     frames: int | None
     has_sound: bool
+    hdr: bool = False
 
 
 def _quarter_turns(frame: VideoFrame) -> int:
@@ -59,8 +66,8 @@ def probe(path: Path) -> MediaInfo:
 class VideoReader:
     """Iterates over a video's frames.
 
-    Times are exact, start where the file says and strictly increase. Rotation flags are applied; any pixel format
-    becomes RGB. What cannot be decoded is skipped and counted in :attr:`damaged`.
+    Times are exact, start where the file says and strictly increase. Rotation flags and the shape of pixels are
+    applied; any pixel format becomes RGB. What cannot be decoded is skipped and counted in :attr:`damaged`.
 
     Args:
         path: the file.
@@ -119,7 +126,20 @@ class VideoReader:
             duration=duration,
             frames=stream.frames or None,
             has_sound=sound_stream(container) is not None,
+            hdr=self._transfer is not None,
         )
+
+    @property
+    def _transfer(self) -> int | None:
+        """The transfer function when it is one of high dynamic range."""
+        transfer = int(self._stream.codec_context.color_trc or 0)
+        return transfer if transfer in (PQ, HLG) else None
+
+    @property
+    def _pixel_shape(self) -> Fraction:
+        """Width of a pixel over its height."""
+        shape = self._stream.sample_aspect_ratio or Fraction(1)
+        return shape if Fraction(1, _WIDEST_PIXEL) <= shape <= _WIDEST_PIXEL else Fraction(1)
 
     def _decode(self):  # type: ignore[no-untyped-def]
         last: Fraction | None = None
@@ -134,8 +154,9 @@ class VideoReader:
                 self.damaged += 1
                 continue
             try:
-                check_size(self.path, picture.width, picture.height)
-                pixels = _upright(picture)
+                width = max(round(picture.width * self._pixel_shape), 1)
+                check_size(self.path, width, picture.height)
+                pixels = _upright(picture, width, self._transfer)
             except (av.error.FFmpegError, ValueError):
                 self.damaged += 1
                 continue
@@ -160,15 +181,24 @@ class VideoReader:
                 broken += 1
 
 
-def _upright(picture: VideoFrame) -> Pixels:
+def _upright(picture: VideoFrame, width: int, transfer: int | None) -> Pixels:
+    """The decoded frame as upright RGB, ``width`` pixels wide before it is turned."""
     untagged = picture.colorspace == _UNSPECIFIED and picture.height >= _HIGH_DEFINITION
     colours = Colorspace.ITU709 if untagged and not picture.format.is_rgb else None
+
+    def converted(to: str) -> NDArray[Any]:
+        how = Interpolation.BICUBIC if width != picture.width else None
+        made = picture.reformat(width=width, format=to, src_colorspace=colours, interpolation=how)
+        return np.asarray(made.to_ndarray())
+
     if picture.format.has_palette or any(component.is_alpha for component in picture.format.components):
-        layers = picture.to_ndarray(format="rgba", src_colorspace=colours).astype(np.uint16)
+        layers = converted("rgba").astype(np.uint16)
         alpha = layers[..., 3:]
         pixels = ((layers[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    elif transfer is not None:
+        pixels = tone_map(converted("rgb48le"), transfer)
     else:
-        pixels = picture.to_ndarray(format="rgb24", src_colorspace=colours)
+        pixels = converted("rgb24")
     return np.ascontiguousarray(np.rot90(pixels, _quarter_turns(picture)))
 
 
