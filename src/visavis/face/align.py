@@ -97,13 +97,12 @@ class Crop:
         crop_mask = self._mask(size, (height, width))
         level = _level(self.cut(full, size), picture, 1 - crop_mask)
         level *= 1 - self._mask(size, (height, width), _LEVEL_REACH)[..., None]
-        new = cv2.warpAffine(picture, matrix, extent, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        level = cv2.warpAffine(level, matrix, extent, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        levelled = np.rint((picture + level).clip(0, 255)).astype(np.uint8)
+        new = cv2.warpAffine(levelled, matrix, extent, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         mask = cv2.warpAffine(crop_mask, matrix, extent, flags=cv2.INTER_LINEAR)[..., None]
         out = full.copy()
         old = out[top:bottom, left:right].astype(np.float32)
-        mixed = old + mask * (new.astype(np.float32) + level - old)
-        out[top:bottom, left:right] = np.rint(mixed.clip(0, 255)).astype(np.uint8)
+        out[top:bottom, left:right] = np.rint(old + mask * (new.astype(np.float32) - old)).astype(np.uint8)
         return out
 
     def _mask(self, size: int, frame: tuple[int, int], reach: float = _FEATHER) -> NDArray[np.float32]:
