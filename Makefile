@@ -20,8 +20,8 @@ demo: setup
 	@echo "look at out/reenacted.mp4 and out/reenacted-absolute.mp4"
 
 lint: setup
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests tools benchmarks
+	$(BIN)/ruff format --check src tests tools benchmarks
 	$(BIN)/mypy src
 	$(BIN)/lint-imports
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from made import run
+from made import run, tiny_weights
 from visavis.audio.mel import RATE_HZ
 from visavis.core.errors import ConfigError, DataError, OutputError, WeightsError
 from visavis.evaluation.clip import read_clip, read_sound
@@ -22,7 +22,7 @@ from visavis.evaluation.columns import COLUMNS
 from visavis.evaluation.measure import ClipMeasure
 from visavis.evaluation.metrics import inception, video
 from visavis.evaluation.metrics.inception import Inception
-from visavis.evaluation.models import ModelName, parse_models
+from visavis.evaluation.models import ModelName, parse_models, runs_in
 from visavis.evaluation.networks import MetricNetworks
 from visavis.evaluation.protocol import Protocol, find_clips, pair
 from visavis.evaluation.report import markdown, result_folder
@@ -296,3 +296,14 @@ def test_force_replaces_a_report_and_nothing_else(tmp_path: Path):
     with pytest.raises(OutputError, match="not a folder of an earlier report"), result_folder(mine, force=True):
         raise AssertionError("must not begin")
     assert (mine / "holiday.jpg").is_file()
+
+
+def test_an_ablation_has_a_row_for_every_run_in_the_order_of_their_names(dataset: Path, tmp_path: Path):
+    for name in ("1-more", "0-base"):
+        (tmp_path / name).mkdir()
+        tiny_weights(tmp_path / name / "weights.safetensors")
+    (tmp_path / "2-unfinished").mkdir()
+    report = evaluate(dataset, "val", runs_in(tmp_path), limit=1, every=12, window_s=0)
+    assert [row["model"] for row in report["rows"]] == ["0-base", "1-more"]
+    with pytest.raises(ConfigError, match="no folder in it has weights"):
+        runs_in(tmp_path / "2-unfinished")

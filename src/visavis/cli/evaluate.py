@@ -28,6 +28,9 @@ def evaluate(
     model: Annotated[
         list[str] | None, typer.Option(help="Weights, copy, mesh-warp or real, or label=weights; may be repeated.")
     ] = None,
+    ablation: Annotated[
+        Path | None, typer.Option(help="Folder of training runs: a row for each, in the order of their names.")
+    ] = None,
     protocol: Annotated[Protocol, typer.Option(help="same identity or cross identity.")] = Protocol.same,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many clips.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Measure every so many frames.")] = 5,
@@ -47,9 +50,11 @@ def evaluate(
 ) -> None:
     """Measure models against ground truth on a data set."""
     from visavis.evaluation import report as reports
+    from visavis.evaluation.models import runs_in
     from visavis.evaluation.suite import evaluate as run
     from visavis.media.writer import check_output
 
+    rows = [*(model or []), *(runs_in(ablation) if ablation is not None else [])]
     with ExitStack() as stack:
         if markdown is not None:
             check_output(markdown, [], force=force)
@@ -60,7 +65,7 @@ def evaluate(
         report = run(
             data,
             split,
-            model or ["copy", "mesh-warp", "avfr-256"],
+            rows or ["copy", "mesh-warp", "avfr-256"],
             protocol=protocol.value,
             limit=limit,
             every=every,

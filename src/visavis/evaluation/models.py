@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -42,6 +43,18 @@ class ModelName:
         if not label or not name:
             raise ConfigError(f"--model {text}: give a name, a path, or label=name")
         return cls(label.strip(), name.strip())
+
+
+def runs_in(folder: Path) -> list[str]:
+    """Every training run in a folder as ``LABEL=PATH``, in the order of their folders' names; the label is that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    runs = sorted(folder.glob("*/weights.safetensors"))
+    if not runs:
+        raise ConfigError(f"{folder}: no folder in it has weights.safetensors")
+    return [f"{run.parent.name}={run}" for run in runs]
 
 
 def parse_models(texts: Sequence[str]) -> list[ModelName]:
