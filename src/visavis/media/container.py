@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -87,3 +88,17 @@ def start_of(container: InputContainer) -> Fraction:
     if container.format.flags & _CLOCK_OF_ITS_OWN and container.start_time is not None:
         return Fraction(container.start_time, av.time_base)
     return Fraction(0)
+
+
+def seek(container: InputContainer, stream: VideoStream | AudioStream, start: Fraction) -> None:
+    """Go to the last key frame before ``start`` seconds; a file that cannot be searched is read from its start."""
+    if stream.time_base is None:
+        return
+    with suppress(av.error.FFmpegError, OSError):
+        container.seek(int((start + start_of(container)) / stream.time_base), stream=stream)
+
+
+def length_of(path: Path) -> Fraction | None:
+    """Seconds that a file's header claims, without decoding anything; None when it does not say."""
+    with open_input(path) as container:
+        return Fraction(container.duration, av.time_base) if container.duration else None

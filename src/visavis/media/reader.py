@@ -17,7 +17,7 @@ from av.video.reformatter import Colorspace, Interpolation
 from numpy.typing import NDArray
 
 from visavis.core.errors import MediaError
-from visavis.media.container import check_size, open_input, sound_stream, start_of, video_stream
+from visavis.media.container import check_size, open_input, seek, sound_stream, start_of, video_stream
 from visavis.media.frame import Frame, Pixels, Sound
 from visavis.media.hdr import HLG, PQ, tone_map
 from visavis.media.samples import unbroken
@@ -41,6 +41,8 @@ class MediaInfo:
         frames: number of frames the header claims, or None.
         has_sound: whether there is a sound stream.
         hdr: whether the pictures are of high dynamic range (PQ or HLG); they are tone-mapped as they are read.
+        codec: FFmpeg's name of the coding of the pictures.
+        square_pixels: whether pixels are stored in the shape in which they are shown.
     """
 
     width: int
@@ -50,6 +52,8 @@ class MediaInfo:
     frames: int | None
     has_sound: bool
     hdr: bool = False
+    codec: str = ""
+    square_pixels: bool = True
 
 
 def _quarter_turns(frame: VideoFrame) -> int:
@@ -71,22 +75,27 @@ class VideoReader:
 
     Args:
         path: the file.
+        start: seconds to begin at; the first frame is then one of the last two before it, or the first after it.
 
     Raises:
         MediaError: the file cannot be read, holds no picture, or its pictures are too large.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, start: Fraction = Fraction(0)) -> None:
         self.path = Path(path)
         self.damaged = 0
+        self._start = start
         self._container = open_input(self.path)
         try:
             self._stream = video_stream(self.path, self._container)
             self._stream.thread_type = "AUTO"
+            if start > 0:
+                seek(self._container, self._stream, start)
             self._frames = self._decode()
             self._first = next(self._frames, None)
             if self._first is None:
-                raise MediaError(f"{self.path}: no frame of it can be decoded")
+                where = f" after {float(start):.2f} s" if start > 0 else ""
+                raise MediaError(f"{self.path}: no frame of it can be decoded{where}")
             self.info = self._describe(self._first.pixels)
         except BaseException:
             self._container.close()
@@ -127,6 +136,8 @@ class VideoReader:
             frames=stream.frames or None,
             has_sound=sound_stream(container) is not None,
             hdr=self._transfer is not None,
+            codec=stream.codec_context.name,
+            square_pixels=self._pixel_shape == 1,
         )
 
     @property
@@ -144,6 +155,7 @@ class VideoReader:
     def _decode(self):  # type: ignore[no-untyped-def]
         last: Fraction | None = None
         rate, origin = self._stream.average_rate or Fraction(25), start_of(self._container)
+        earliest = self._start - 2 / Fraction(rate) if self._start > 0 else None
         for picture in self._pictures():
             time = (
                 None if picture.pts is None or picture.time_base is None else picture.pts * picture.time_base - origin
@@ -152,6 +164,8 @@ class VideoReader:
                 time = Fraction(0) if last is None else last + 1 / Fraction(rate)
             if last is not None and time <= last:
                 self.damaged += 1
+                continue
+            if earliest is not None and time < earliest:
                 continue
             try:
                 width = max(round(picture.width * self._pixel_shape), 1)
@@ -211,11 +225,15 @@ class SoundReader:
     Args:
         path: the file.
         rate_hz: rate to resample to.
+        start: seconds to begin at; the first chunk may begin earlier.
     """
 
-    def __init__(self, path: Path, rate_hz: int = 16_000) -> None:
+    def __init__(self, path: Path, rate_hz: int = 16_000, *, start: Fraction = Fraction(0)) -> None:
         self.path, self.rate_hz = Path(path), rate_hz
         self._container = open_input(self.path)
+        stream = sound_stream(self._container)
+        if start > 0 and stream is not None:
+            seek(self._container, stream, start)
 
     def __enter__(self) -> SoundReader:
         return self
