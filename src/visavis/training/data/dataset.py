@@ -17,6 +17,7 @@ from visavis.audio.mel import MEL_BANDS, MEL_FRAMES
 from visavis.core.errors import DataError
 from visavis.face.mesh import LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE, draw_mesh, to_pixels
 from visavis.face.morphable import LinearFaceModel, learn
+from visavis.training.data.quality import is_kept
 from visavis.training.data.shards import ClipRecord, Priors, read
 from visavis.training.task import TensorBatch
 
@@ -44,13 +45,13 @@ class Clip:
 
 
 def load_clips(folder: Path, split: str, stride: int, *, most: int | None = None, needed: bool = True) -> list[Clip]:
-    """Decode every ``stride``-th frame (with a face) of the split's clips.
+    """Decode every ``stride``-th frame (with a face) of the split's clips that are good enough to train on.
 
     Args:
         most: stop after so many clips.
         needed: whether it is an error that the split has no clip with two usable frames.
     """
-    records = (record for record in read(folder) if record.info["split"] == split)
+    records = (record for record in read(folder) if record.info["split"] == split and is_kept(record.info))
     decoded = (_decode(record, stride) for record in records)
     usable = list(islice((clip for clip in decoded if len(clip.pictures) >= 2), most))
     if needed and not usable:
@@ -59,7 +60,10 @@ def load_clips(folder: Path, split: str, stride: int, *, most: int | None = None
 
 
 def _decode(record: ClipRecord, stride: int) -> Clip:
-    priors = Priors.decode(record.priors)
+    try:
+        priors = Priors.decode(record.priors)
+    except DataError as error:
+        raise DataError(f"clip {record.name}: {error}") from error
     pictures, kept = [], []
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         file.write(record.video)

@@ -1,291 +1,204 @@
-"""Raw clips to shards: tracked, checked, with their priors computed once.
+"""Raw videos to shards: tracked, checked, with their priors computed once, on one machine or on many.
 
-A clip is the unit of work: one that fails is reported and skipped, never fatal.
+A clip is the unit of work. It is kept in a file of its own as soon as it is done (:mod:`visavis.training.data.parts`),
+and shards are put together from those in the end, in the data set's order: they do not depend on how many workers there
+were or how often a run was killed.
 """
 
 from __future__ import annotations
 
-import csv
-import multiprocessing
-import os
-import tarfile
-import tempfile
+import errno
+import json
+import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from fractions import Fraction
-from itertools import islice
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from visavis.core.errors import DataError, OutputError
+from visavis.training.data.clip import FPS, SIZE, Failure, Fate
+from visavis.training.data.cluster import in_cluster
+from visavis.training.data.parts import Parts
+from visavis.training.data.report import PrepareReport
+from visavis.training.data.shards import ClipRecord, ShardWriter, read_one
+from visavis.training.data.sources import VAL_SHARE, ClipTask, Dataset, find_clips
+from visavis.training.data.spread import Outcome, here, in_processes
 
-from visavis.audio.mel import RATE_HZ, STEP_SAMPLES, WINDOW_SAMPLES, log_mel
-from visavis.core.errors import DataError, OutputError, VisavisError
-from visavis.media.frame import Frame
-from visavis.training.data.shards import ClipRecord, Priors, append, code_mask
-
-if TYPE_CHECKING:
-    from visavis.face.align import Crop
-
-FPS = 25
-SIZE = 256
-_SHARD_BYTES = 24 << 20  # small enough to be carried one by one
-_VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
-_LEAST_SEEN = 0.5
-_LOOK_FRAMES, _LOOK_EVERY = 250, 5
+SHARD_BYTES = 24 << 20  # small enough to be carried one by one
+REPORT = "report.json"
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class ClipTask:
-    """One clip to prepare.
+class PrepareOptions:
+    """How to prepare.
 
     Attributes:
-        name: unique name in the shards.
-        path: the video file.
-        identity: whose face it is; splits are by identity.
-        split: train, val or another name.
-        sound_is_speech: whether the sound is known to be the visible speaker's own.
+        workers: processes on this machine, 0 for this very process; with ``ray``, most clips at a time, 0 for all
+            processors of the cluster.
+        ray: address of a Ray cluster, ``auto`` or ``local``; None for this machine alone.
+        limit: only the first so many clips.
+        shard_bytes: largest size of a shard.
+        val_share: share of the identities held back where the data set does not say.
+        videos: where VoxCeleb's videos lie, if elsewhere.
+        force: replace shards that are there, and discard an unfinished run of another data set.
     """
 
-    name: str
-    path: Path
-    identity: str
-    split: str
-    sound_is_speech: bool
-
-
-@dataclass
-class PrepareReport:
-    """What :func:`prepare` did."""
-
-    clips: int = 0
-    frames: int = 0
-    frames_without_face: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    shards: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-
-    def as_json(self) -> dict[str, object]:
-        """The report as one JSON object, with clips per second."""
-        return {**asdict(self), "clips_per_s": self.clips / self.seconds if self.seconds else None}
-
-
-def find_clips(dataset: Path) -> list[ClipTask]:
-    """List the clips of ``dataset``: ``clips/`` with ``manifest.csv``, or any folder of videos."""
-    if not dataset.is_dir():
-        raise DataError(f"{dataset}: not a folder; give one with clips/*.mp4 and manifest.csv, or a folder of videos")
-    manifest = dataset / "manifest.csv"
-    if manifest.is_file():
-        with manifest.open(newline="", encoding="utf-8") as lines:
-            try:
-                rows = list(csv.DictReader(lines))
-                return [_from_manifest(dataset, row) for row in rows]
-            except (KeyError, UnicodeDecodeError, csv.Error) as error:
-                raise DataError(f"{manifest}: cannot be read; it needs the columns id, identity, split") from error
-    videos = sorted(p for p in dataset.rglob("*") if p.suffix.lower() in _VIDEO_SUFFIXES)
-    if not videos:
-        raise DataError(f"{dataset}: no manifest.csv and no videos in it")
-    return [
-        ClipTask("_".join(p.relative_to(dataset).with_suffix("").parts).replace(".", "_"), p, p.stem, "train", False)
-        for p in videos
-    ]
-
-
-def _from_manifest(dataset: Path, row: dict[str, str]) -> ClipTask:
-    return ClipTask(
-        name=row["id"],
-        path=dataset / "clips" / f"{row['id']}.mp4",
-        identity=row["identity"],
-        split=row["split"],
-        sound_is_speech=row.get("av_sync", "") == "likely",
-    )
-
-
-def prepare_clip(task: ClipTask) -> ClipRecord:
-    """Compute one clip's record; raises :class:`VisavisError` when the clip cannot be used."""
-    # Imported here so that training can import this package without MediaPipe and PyAV.
-    from visavis.face.segmentation import Segmenter
-    from visavis.face.tracker import FaceTracker
-    from visavis.media.clock import at_constant_rate
-    from visavis.media.reader import VideoReader, probe
-    from visavis.media.writer import VideoWriter
-
-    info = probe(task.path)
-    as_it_is = (info.width, info.height, info.fps) == (SIZE, SIZE, Fraction(FPS)) and task.path.suffix == ".mp4"
-    seen: list[bool] = []
-    meshes: list[NDArray[np.float32] | None] = []
-    masks: list[NDArray[np.uint8]] = []
-    with ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(task.path))
-        tracker = stack.enter_context(FaceTracker())
-        segmenter = stack.enter_context(Segmenter())
-        frames: Iterator[Frame] = iter(reader)
-        writer = None
-        crop = None
-        target = None
-        if not as_it_is:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            target = folder / "clip.mp4"
-            writer = stack.enter_context(VideoWriter(target, size=(SIZE, SIZE), fps=Fraction(FPS)))
-            crop = _video_crop(task.path)
-            frames = at_constant_rate(frames, Fraction(FPS))
-        for frame in frames:
-            pixels = frame.pixels if crop is None else crop.cut(frame.pixels, SIZE)
-            if writer is not None:
-                writer.write(Frame(pixels, frame.time))
-            face = tracker.find(pixels)
-            seen.append(face is not None)
-            meshes.append(None if face is None else face.mesh * np.float32(2 / SIZE) - np.array([1, 1, 0], np.float32))
-            masks.append(code_mask(segmenter.mask(pixels)))
-        if not meshes or np.mean(seen) < _LEAST_SEEN:
-            raise DataError(f"{task.path}: a face is seen in {sum(seen)} of {len(seen)} frames only")
-        if writer is not None and target is not None:
-            writer.close()
-            video = target.read_bytes()
-        else:
-            video = task.path.read_bytes()
-    priors = Priors(np.array(seen), _filled(meshes), np.stack(masks), _clip_mel(task.path, len(meshes)))
-    about = {
-        "identity": task.identity,
-        "split": task.split,
-        "frames": len(meshes),
-        "fps": FPS,
-        "sound_is_speech": task.sound_is_speech and priors.mel is not None,
-    }
-    return ClipRecord(task.name, video, priors.encode(), about)
-
-
-def _video_crop(path: Path) -> Crop:
-    """One square for the whole clip, from the faces of its first seconds."""
-    from visavis.face.align import crop_for
-    from visavis.face.tracker import FaceTracker
-    from visavis.media.reader import VideoReader
-
-    with VideoReader(path) as reader, FaceTracker(video=False) as tracker:
-        looked_at = islice(reader, 0, _LOOK_FRAMES, _LOOK_EVERY)
-        faces = [face for frame in looked_at if (face := tracker.find(frame.pixels)) is not None]
-        if not faces:
-            raise DataError(f"{path}: no face in its first {_LOOK_FRAMES} frames")
-        return crop_for(faces, reader.info.height, reader.info.width)
-
-
-def _filled(meshes: list[NDArray[np.float32] | None]) -> NDArray[np.float32]:
-    last = next(mesh for mesh in meshes if mesh is not None)
-    out = []
-    for mesh in meshes:
-        last = last if mesh is None else mesh
-        out.append(last)
-    return np.stack(out)
-
-
-def _clip_mel(path: Path, frames: int) -> NDArray[np.float32] | None:
-    """Spectrogram whose columns ``4 k`` to ``4 k + 19`` are what ``SoundWindow.at(k / 25)`` gives."""
-    from visavis.media.reader import SoundReader
-
-    lead = WINDOW_SAMPLES // 2
-    length = (frames - 1) * (RATE_HZ // FPS) + WINDOW_SAMPLES
-    samples = np.zeros(length + STEP_SAMPLES, np.float32)
-    heard = False
-    with SoundReader(path, RATE_HZ) as chunks:
-        for chunk in chunks:
-            at = round(chunk.time * RATE_HZ) + lead
-            first, last = max(at, 0), min(at + len(chunk.samples), len(samples))
-            if last > first:
-                samples[first:last] = chunk.samples[first - at : last - at]
-                heard = True
-    return log_mel(samples[:length]) if heard else None
-
-
-def _work(task: ClipTask) -> ClipRecord | tuple[str, str]:
-    try:
-        return prepare_clip(task)
-    except (VisavisError, OSError) as error:
-        return task.name, str(error)
+    workers: int = 0
+    ray: str | None = None
+    limit: int | None = None
+    shard_bytes: int = SHARD_BYTES
+    val_share: float = VAL_SHARE
+    videos: Path | None = None
+    force: bool = False
 
 
 def prepare(
-    dataset: Path, output: Path, *, workers: int = 1, force: bool = False, progress: Progress | None = None
+    dataset: Path, output: Path, options: PrepareOptions | None = None, *, progress: Progress | None = None
 ) -> PrepareReport:
-    """Prepare every clip of ``dataset`` into shards ``<split>-00000.tar`` in ``output``.
+    """Prepare every clip of ``dataset`` into shards ``<split>-00000.tar`` and a ``report.json`` in ``output``.
 
-    The folder appears under its name only when it is complete.
+    The folder appears under its name only when it is complete. A run that was interrupted in any way goes on where it
+    was when it is started again.
+
+    Raises:
+        DataError: the data set cannot be used, or none of its clips can.
+        OutputError: the shards cannot be written.
     """
-    tasks = find_clips(dataset)
-    if output.exists() and not force:
-        raise OutputError(f"{output}: exists already; --force replaces it")
-    if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
-        raise OutputError(f"{output}: its folder does not exist or cannot be written to")
+    options = options or PrepareOptions()
+    found = find_clips(dataset, videos=options.videos, val_share=options.val_share)
+    found = replace(found, clips=found.clips[: options.limit])
+    _check_output(output, options.force)
+    if not found.clips:
+        raise DataError(f"{dataset}: none of its {len(found.missing)} videos is there")
     started = time.monotonic()
-    report = PrepareReport()
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as aside:
-        folder = Path(aside) / output.name
-        folder.mkdir()
-        with _Shards(folder) as shards:
-            for done, result in enumerate(_results(tasks, workers), 1):
-                if isinstance(result, ClipRecord):
-                    shards.add(result)
-                    report.clips += 1
-                    report.frames += int(result.info["frames"])
-                    report.frames_without_face += int((~Priors.decode(result.priors).seen).sum())
-                else:
-                    report.failed[result[0]] = result[1]
-                if progress is not None:
-                    progress(done, len(tasks))
+    wanted = {"dataset": str(dataset.resolve()), "size": SIZE, "fps": FPS}
+    with Parts(output, wanted, force=options.force) as parts:
+        try:
+            report = _prepare(found, parts, output, options, progress)
+        except OSError as error:
+            why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+            raise OutputError(f"{output}: cannot be written ({why}); run again to go on") from error
+        report.seconds = time.monotonic() - started
         if not report.clips:
+            parts.remove()
             name, why = next(iter(report.failed.items()))
-            raise DataError(f"{dataset}: none of {len(tasks)} clips could be prepared; the first, {name}: {why}")
-        report.shards = len(list(folder.glob("*.tar")))
-        report.bytes = sum(p.stat().st_size for p in folder.glob("*.tar"))
-        _replace(folder, output)
-    report.seconds = time.monotonic() - started
+            raise DataError(f"{dataset}: none of {len(found.clips)} clips could be prepared; the first, {name}: {why}")
+        _publish(parts, output, report)
     return report
 
 
-def _results(tasks: list[ClipTask], workers: int) -> Iterator[ClipRecord | tuple[str, str]]:
-    if workers <= 1:
-        yield from map(_work, tasks)
+def _check_output(output: Path, force: bool) -> None:
+    """Refuse what is there already; even ``force`` must not delete anything but shards."""
+    if not output.exists():
         return
-    # spawn: MediaPipe's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap(_work, tasks)
+    if not force:
+        raise OutputError(f"{output}: exists already; --force replaces it")
+    inside = sorted(path.name for path in output.iterdir()) if output.is_dir() else [output.name]
+    others = [name for name in inside if not name.endswith(".tar") and name != REPORT]
+    if others or not output.is_dir():
+        raise OutputError(f"{output}: '{others[0]}' is no shard; --force replaces folders of nothing but shards")
 
 
-def _replace(folder: Path, output: Path) -> None:
+def _prepare(
+    found: Dataset, parts: Parts, output: Path, options: PrepareOptions, progress: Progress | None
+) -> PrepareReport:
+    report = PrepareReport(missing=found.missing)
+    sharded = _in_shards(parts, found)
+    waiting: list[ClipTask] = []
+    for task in found.clips:
+        failure = parts.failure(task)
+        if task.name in sharded or parts.has(task):
+            report.skipped += 1
+        elif failure is not None:
+            report.failed[failure.clip] = failure.reason
+        else:
+            waiting.append(task)
+    done = len(found.clips) - len(waiting)
+    with closing(_settled(waiting, parts, options)) as outcomes:
+        for outcome in outcomes:
+            _keep(outcome, parts, output, report)
+            done += 1
+            if progress is not None:
+                progress(done, len(found.clips))
+    _assemble(found, parts, sharded, options.shard_bytes, report)
+    return report
+
+
+def _settled(tasks: list[ClipTask], parts: Parts, options: PrepareOptions) -> Generator[Outcome, None, None]:
+    """Yield what became of each clip; those that failed through no known fault of theirs have had a second chance."""
+    by_name = {task.name: task for task in tasks}
+    again: list[ClipTask] = []
+    with closing(_outcomes(tasks, parts, options)) as outcomes:
+        for outcome in outcomes:
+            if isinstance(outcome.result, Failure) and outcome.result.fate is Fate.RETRY:
+                again.append(by_name[outcome.result.clip])
+            else:
+                yield outcome
+    yield from _outcomes(again, parts, options)
+
+
+def _outcomes(tasks: list[ClipTask], parts: Parts, options: PrepareOptions) -> Generator[Outcome, None, None]:
+    if not tasks:
+        return
+    if options.ray is not None:
+        yield from in_cluster(tasks, options.ray, options.workers or None)
+    elif options.workers == 0:
+        yield from here(tasks, parts.scratch)
+    else:
+        yield from in_processes(tasks, options.workers, parts.scratch)
+
+
+def _keep(outcome: Outcome, parts: Parts, output: Path, report: PrepareReport) -> None:
+    result = outcome.result
+    report.workers |= {outcome.worker} - {""}
+    if isinstance(result, ClipRecord):
+        parts.add(result)
+        return
+    if result.fate is Fate.STOP:
+        raise OutputError(f"{output}: {result.reason}; run again to go on")
+    if result.fate is Fate.FINAL:
+        parts.fail(result)
+    report.failed[result.clip] = result.reason
+
+
+def _in_shards(parts: Parts, found: Dataset) -> dict[str, dict[str, Any]]:
+    """What is known of the clips in shards that an interrupted run had put together already."""
+    there = {record.name: record.info for path in sorted(parts.shards.glob("*.tar")) for record in read_one(path)}
+    asked_for = {task.name: (task.identity, task.split) for task in found.clips}
+    if any(asked_for.get(name) != (info["identity"], info["split"]) for name, info in there.items()):
+        raise OutputError(f"{parts.shards}: holds clips that this run does not ask for; delete it, and run again")
+    return there
+
+
+def _assemble(
+    found: Dataset, parts: Parts, sharded: dict[str, dict[str, Any]], shard_bytes: int, report: PrepareReport
+) -> None:
+    """Put parts together into shards, in the data set's order."""
+    with ShardWriter(parts.shards, shard_bytes, parts.drop) as shards:
+        for task in found.clips:
+            if task.name in sharded:
+                report.add(sharded[task.name])
+            elif parts.has(task):
+                record = parts.record(task.name)
+                # An identity or split may have been corrected since the part was made.
+                record = replace(record, info={**record.info, "identity": task.identity, "split": task.split})
+                shards.add(record)
+                report.add(record.info)
+
+
+def _publish(parts: Parts, output: Path, report: PrepareReport) -> None:
+    """Write the report and give the folder of shards its name."""
+    shards = list(parts.shards.glob("*.tar"))
+    report.shards = len(shards)
+    report.bytes = sum(path.stat().st_size for path in shards)
+    (parts.shards / REPORT).write_text(json.dumps(report.as_json(), indent=2) + "\n")
+    old = parts.folder / "old"
+    shutil.rmtree(old, ignore_errors=True)
     if output.exists():
-        folder_of_old = folder.parent / "old"
-        output.rename(folder_of_old)
-    folder.rename(output)
-
-
-class _Shards:
-    """Open tar files, one a split, each closed when it is large enough to start the next."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._open: dict[str, tarfile.TarFile] = {}
-        self._paths: dict[str, Path] = {}
-        self._counts: dict[str, int] = {}
-
-    def __enter__(self) -> _Shards:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for shard in self._open.values():
-            shard.close()
-
-    def add(self, record: ClipRecord) -> None:
-        split = str(record.info["split"])
-        if split in self._open and self._paths[split].stat().st_size > _SHARD_BYTES:
-            self._open.pop(split).close()
-        if split not in self._open:
-            number = self._counts.get(split, 0)
-            self._counts[split] = number + 1
-            self._paths[split] = self._folder / f"{split}-{number:05d}.tar"
-            self._open[split] = tarfile.open(self._paths[split], "w")  # noqa: SIM115 - closed by __exit__
-        append(self._open[split], record)
+        output.rename(old)
+    parts.shards.rename(output)
+    parts.remove()

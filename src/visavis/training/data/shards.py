@@ -4,17 +4,24 @@ Each clip is three members, named as WebDataset wants them:
 
 - ``<id>.mp4``: pictures, H.264, square, 25 fps;
 - ``<id>.npz``: coded priors, one row a frame (see :class:`Priors`);
-- ``<id>.json``: identity, split, seconds, whether the sound is the speaker's own.
+- ``<id>.json``: identity, split, seconds, whether the sound is the speaker's own, quality flags, and whether to
+  ``keep`` the clip in training. Readers give every field that came later a default, so that older shards go on loading.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import tarfile
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import cv2
@@ -62,7 +69,14 @@ class Priors:
 
     @classmethod
     def decode(cls, data: bytes) -> Priors:
-        """The inverse of :meth:`encode`."""
+        """The inverse of :meth:`encode`; raises :class:`DataError` when ``data`` is damaged."""
+        try:
+            return cls._decode(data)
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"damaged priors ({error})") from error
+
+    @classmethod
+    def _decode(cls, data: bytes) -> Priors:
         with np.load(io.BytesIO(data), allow_pickle=False) as values:
             mesh = np.cumsum(values["mesh"], axis=0, dtype=np.int16).astype(np.float32) * _MESH_STEP
             masks = np.cumsum(values["segmentation"], axis=0, dtype=np.uint8)
@@ -93,11 +107,102 @@ class ClipRecord:
 
 def append(shard: tarfile.TarFile, record: ClipRecord) -> None:
     """Add one clip's members to an open shard."""
-    info = json.dumps(record.info, sort_keys=True).encode()
-    for suffix, data in (("mp4", record.video), ("npz", record.priors), ("json", info)):
+    for suffix, data in (("mp4", record.video), ("npz", record.priors), ("json", _info_bytes(record))):
         member = tarfile.TarInfo(f"{record.name}.{suffix}")
         member.size = len(data)
         shard.addfile(member, io.BytesIO(data))
+
+
+class ShardWriter:
+    """Writes shards ``<split>-00000.tar`` of at most a given size; each has its name only when it is whole.
+
+    Args:
+        folder: where they go; numbering goes on after the shards that are there.
+        most_bytes: size of a shard; a clip that is larger by itself gets a shard of its own.
+        finished: called with the names of a shard's clips when it is whole.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int, finished: Callable[[list[str]], None]) -> None:
+        self._folder, self._most_bytes, self._finished = folder, most_bytes, finished
+        self._open: dict[str, _OpenShard] = {}
+        for left in folder.glob(".*.new"):
+            left.unlink()
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for split in list(self._open):
+            if kind is None:
+                self._finish(split)
+            else:
+                self._open.pop(split).abandon()
+
+    def add(self, record: ClipRecord) -> None:
+        """Append a clip to the open shard of its split."""
+        split = str(record.info["split"])
+        if split in self._open and self._open[split].size_with(record) > self._most_bytes:
+            self._finish(split)
+        if split not in self._open:
+            self._open[split] = _OpenShard(self._folder / f"{split}-{self._next_number(split):05d}.tar")
+        self._open[split].add(record)
+
+    def _next_number(self, split: str) -> int:
+        numbers = [re.fullmatch(rf"{split}-(\d+)", path.stem) for path in self._folder.glob("*.tar")]
+        return max((int(match[1]) for match in numbers if match), default=-1) + 1
+
+    def _finish(self, split: str) -> None:
+        shard = self._open.pop(split)
+        shard.finish()
+        self._finished(shard.names)
+
+
+class _OpenShard:
+    """A shard being written, aside of its name."""
+
+    def __init__(self, path: Path) -> None:
+        self.names: list[str] = []
+        self._path = path
+        self._aside = path.with_name(f".{path.name}.new")
+        self._tar = tarfile.open(self._aside, "w")  # noqa: SIM115 - closed by finish or abandon
+
+    def size_with(self, record: ClipRecord) -> int:
+        """Bytes of the file if ``record`` were its last clip."""
+        end = self._tar.offset + _bytes_in_tar(record) + 2 * tarfile.BLOCKSIZE
+        return -(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+
+    def add(self, record: ClipRecord) -> None:
+        append(self._tar, record)
+        self.names.append(record.name)
+
+    def finish(self) -> None:
+        try:
+            self._tar.close()
+            with self._aside.open("rb") as file:
+                os.fsync(file.fileno())
+            self._aside.replace(self._path)
+        except OSError:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        # Closed below the tar file, which would write its end, perhaps onto a full disk.
+        if self._tar.fileobj is not None:
+            with suppress(OSError):
+                self._tar.fileobj.close()
+        self._aside.unlink(missing_ok=True)
+
+
+def _bytes_in_tar(record: ClipRecord) -> int:
+    block = tarfile.BLOCKSIZE
+    lengths = (len(record.video), len(record.priors), len(_info_bytes(record)))
+    return sum(block + -(-length // block) * block for length in lengths)
+
+
+def _info_bytes(record: ClipRecord) -> bytes:
+    return json.dumps(record.info, sort_keys=True).encode()
 
 
 def read(folder: Path) -> Iterator[ClipRecord]:
@@ -107,20 +212,30 @@ def read(folder: Path) -> Iterator[ClipRecord]:
         raise DataError(f"{folder}: no shards (*.tar) here; make them with `visavis prepare DATASET -o {folder}`")
     for path in shards:
         try:
-            yield from _read_one(path)
-        except (tarfile.TarError, json.JSONDecodeError, EOFError) as error:
+            yield from read_one(path)
+        except (tarfile.TarError, ValueError, EOFError, OSError) as error:
             raise DataError(f"{path}: damaged shard ({error})") from error
 
 
-def _read_one(path: Path) -> Iterator[ClipRecord]:
-    parts: dict[str, bytes] = {}
+def read_one(path: Path) -> Iterator[ClipRecord]:
+    """Yield every clip of one shard."""
+    name, parts = "", dict[str, bytes]()
     with tarfile.open(path) as shard:
         for member in shard:
-            name, _, suffix = member.name.partition(".")
             stream = shard.extractfile(member)
             if stream is None:
                 continue
+            of, _, suffix = member.name.partition(".")
+            if of != name:
+                name, parts = of, {}
             parts[suffix] = stream.read()
             if {"mp4", "npz", "json"} <= parts.keys():
-                yield ClipRecord(name, parts["mp4"], parts["npz"], json.loads(parts["json"]))
+                yield ClipRecord(name, parts["mp4"], parts["npz"], _info(path, name, parts["json"]))
                 parts = {}
+
+
+def _info(path: Path, name: str, data: bytes) -> dict[str, Any]:
+    info = json.loads(data)
+    if not (isinstance(info, dict) and {"identity", "split"} <= info.keys()):
+        raise DataError(f"{path}: '{name}' names no identity and split; make shards with `visavis prepare`")
+    return info

@@ -1,0 +1,254 @@
+"""One clip: a stretch of a video becomes a record of a shard. The unit of work, alike on one machine and on many.
+
+MediaPipe and PyAV are imported inside functions: training imports this package without them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.audio.mel import RATE_HZ, STEP_SAMPLES, WINDOW_SAMPLES, log_mel
+from visavis.core.errors import DataError, OutputError, VisavisError
+from visavis.media.frame import Frame
+from visavis.training.data.framing import choose_crop
+from visavis.training.data.quality import Thresholds, measure, sharpness
+from visavis.training.data.shards import ClipRecord, Priors, code_mask
+from visavis.training.data.sources import ClipTask
+from visavis.training.data.voxceleb import BoxTrack, read_track
+
+if TYPE_CHECKING:
+    from visavis.media.frame import Pixels
+    from visavis.media.reader import MediaInfo
+
+FPS = 25
+SIZE = 256
+#: Longer clips are cut here: what a worker holds must not grow with the video.
+LONGEST_S = 150
+_MOST_BYTES_AS_IT_IS = 32 << 20
+_LEAST_SEEN = 0.5
+_SHARPNESS_EVERY = 5
+
+
+class Fate(Enum):
+    """What is to be done about a clip that failed."""
+
+    FINAL = "final"  # the clip is at fault: never tried again
+    RETRY = "retry"  # perhaps not the clip's fault: tried again when all others are done
+    STOP = "stop"  # the disk is full: every clip would fail
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A clip that could not be prepared, and why."""
+
+    clip: str
+    reason: str
+    fate: Fate = Fate.FINAL
+
+
+def attempt(task: ClipTask, scratch: Path | None = None) -> ClipRecord | Failure:
+    """Prepare a clip; whatever goes wrong becomes a :class:`Failure`.
+
+    Args:
+        task: the clip.
+        scratch: folder for temporary files; None for the system's.
+    """
+    if not task.path.exists():
+        # It was there when the clips were listed: another machine, or a disk that is gone for now.
+        return Failure(task.name, f"{task.path}: is not there on {os.uname().nodename}", Fate.RETRY)
+    try:
+        return prepare_clip(task, scratch)
+    except OutputError as error:
+        return Failure(task.name, str(error), Fate.STOP)
+    except VisavisError as error:
+        return Failure(task.name, str(error))
+    except MemoryError:
+        return Failure(task.name, f"{task.path}: not enough memory", Fate.RETRY)
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        reason = f"{task.path}: {type(error).__name__}: {error}"
+        return Failure(task.name, reason, Fate.STOP if full else Fate.RETRY)
+
+
+def prepare_clip(task: ClipTask, scratch: Path | None = None) -> ClipRecord:
+    """Compute one clip's record; raises :class:`VisavisError` when the clip cannot be used."""
+    from visavis.media.reader import probe
+
+    info = probe(task.path)
+    track = None if task.boxes is None else read_track(task.boxes)
+    if track is not None:
+        task = replace(task, start=track.start, seconds=track.seconds)
+    record = _as_it_is(task, info) or _cut(task, info, track, scratch)
+    if track is not None and track.offset_frames is not None:
+        record.info["published_offset_frames"] = track.offset_frames
+    return record
+
+
+@dataclass
+class _Seen:
+    """What is seen in the frames of a crop, one entry a frame."""
+
+    meshes: list[NDArray[np.float32] | None] = field(default_factory=list)
+    masks: list[NDArray[np.uint8]] = field(default_factory=list)
+    sharpness: list[float] = field(default_factory=list)
+    steady: bool = True
+
+
+def _as_it_is(task: ClipTask, info: MediaInfo) -> ClipRecord | None:
+    """The record with the file's own coding, or None when it has to be coded anew."""
+    if not _may_stay_as_it_is(task, info):
+        return None
+    seen = _follow(_steady(task.path))
+    return _record(task, seen, task.path.read_bytes(), side=SIZE) if seen.steady else None
+
+
+def _may_stay_as_it_is(task: ClipTask, info: MediaInfo) -> bool:
+    """Whether the file's own coding may go into the shard: nothing is gained by coding it again."""
+    form = (info.width, info.height, info.fps, info.codec) == (SIZE, SIZE, Fraction(FPS), "h264")
+    whole = task.boxes is None and not task.start and task.seconds is None and task.path.suffix.lower() == ".mp4"
+    brief = info.duration is not None and info.duration <= LONGEST_S
+    # OpenCV, which decodes it in training, knows neither odd pixels nor high dynamic range.
+    plain = info.square_pixels and not info.hdr
+    return form and plain and whole and brief and task.path.stat().st_size <= _MOST_BYTES_AS_IT_IS
+
+
+def _steady(path: Path) -> Iterator[Pixels | None]:
+    """Yield the pictures of a file; None, and no more, where one does not come at its time."""
+    from visavis.media.reader import VideoReader
+
+    with VideoReader(path) as reader:
+        for number, frame in enumerate(reader):
+            if abs(frame.time - Fraction(number, FPS)) > Fraction(1, 4 * FPS):
+                yield None
+                return
+            yield frame.pixels
+
+
+def _follow(pictures: Iterable[Pixels | None]) -> _Seen:
+    """Track the face, segment the person and measure sharpness in crops ``uint8 [256, 256, 3]``."""
+    from visavis.face.segmentation import Segmenter
+    from visavis.face.tracker import FaceTracker
+
+    found = _Seen()
+    with FaceTracker() as tracker, Segmenter() as segmenter:
+        for number, pixels in enumerate(pictures):
+            if pixels is None:
+                found.steady = False
+                break
+            face = tracker.find(pixels)
+            found.masks.append(code_mask(segmenter.mask(pixels)))
+            if face is None:
+                found.meshes.append(None)
+                continue
+            mesh = face.mesh * np.float32(2 / SIZE) - np.array([1, 1, 0], np.float32)
+            found.meshes.append(mesh)
+            if number % _SHARPNESS_EVERY == 0 or not found.sharpness:
+                found.sharpness.append(sharpness(pixels, mesh))
+    return found
+
+
+def _cut(task: ClipTask, info: MediaInfo, track: BoxTrack | None, scratch: Path | None) -> ClipRecord:
+    """Crop, resample to 25 fps and code the pictures anew."""
+    from visavis.media.writer import VideoWriter
+
+    crop = choose_crop(task, info, track)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch, prefix="clip-")))
+        target = folder / "clip.mp4"
+        with VideoWriter(target, size=(SIZE, SIZE), fps=Fraction(FPS)) as writer:
+
+            def crops() -> Iterator[Pixels]:
+                for frame in _frames(task):
+                    pixels = crop.cut(frame.pixels, SIZE)
+                    writer.write(Frame(pixels, frame.time))
+                    yield pixels
+
+            seen = _follow(crops())
+            if not seen.meshes:
+                raise DataError(f"{task.path}: no frame at {float(task.start):.1f} s, where the clip begins")
+        return _record(task, seen, target.read_bytes(), side=crop.side)
+
+
+def _frames(task: ClipTask) -> Iterator[Frame]:
+    """The clip's frames at 25 fps, timed from its own start."""
+    from visavis.media.clock import at_constant_rate
+    from visavis.media.reader import VideoReader
+
+    with VideoReader(task.path, start=task.start) as reader:
+        shifted = (replace(frame, time=frame.time - task.start) for frame in reader)
+        yield from islice(at_constant_rate(shifted, Fraction(FPS)), _most_frames(task))
+
+
+def _most_frames(task: ClipTask) -> int:
+    longest = LONGEST_S * FPS
+    return longest if task.seconds is None else max(1, min(round(task.seconds * FPS), longest))
+
+
+def _record(task: ClipTask, found: _Seen, video: bytes, *, side: float) -> ClipRecord:
+    seen = np.array([mesh is not None for mesh in found.meshes])
+    if not seen.size or seen.mean() < _LEAST_SEEN:
+        raise DataError(f"{task.path}: a face is seen in {seen.sum()} of {seen.size} frames only")
+    meshes = _filled(found.meshes)
+    priors = Priors(seen, meshes, np.stack(found.masks), _clip_mel(task, len(meshes)))
+    quality = measure(meshes, seen, found.sharpness, side, priors.mel)
+    fault = quality.fault(Thresholds())
+    speech = task.sound_is_speech
+    if speech is None:
+        speech = quality.sync is not None and quality.sync.label == "likely"
+    about = {
+        "identity": task.identity,
+        "split": task.split,
+        "frames": len(meshes),
+        "frames_without_face": int((~seen).sum()),
+        "fps": FPS,
+        "seconds": len(meshes) / FPS,
+        "start_s": float(task.start),
+        "cut_short": len(meshes) == LONGEST_S * FPS,
+        "sound_is_speech": speech and priors.mel is not None,
+        "keep": fault is None,
+        "why_not": fault,
+        "quality": quality.as_json(),
+    }
+    return ClipRecord(task.name, video, priors.encode(), about)
+
+
+def _filled(meshes: list[NDArray[np.float32] | None]) -> NDArray[np.float32]:
+    last = next(mesh for mesh in meshes if mesh is not None)
+    out = []
+    for mesh in meshes:
+        last = last if mesh is None else mesh
+        out.append(last)
+    return np.stack(out)
+
+
+def _clip_mel(task: ClipTask, frames: int) -> NDArray[np.float32] | None:
+    """Spectrogram whose columns ``4 k`` to ``4 k + 19`` are what ``SoundWindow.at(start + k / 25)`` gives."""
+    from visavis.media.reader import SoundReader
+
+    lead = WINDOW_SAMPLES // 2
+    length = (frames - 1) * (RATE_HZ // FPS) + WINDOW_SAMPLES
+    samples = np.zeros(length + STEP_SAMPLES, np.float32)
+    heard = False
+    with SoundReader(task.path, RATE_HZ, start=max(task.start - 1, Fraction(0))) as chunks:
+        for chunk in chunks:
+            at = round((chunk.time - task.start) * RATE_HZ) + lead
+            if at >= len(samples):
+                break
+            first, last = max(at, 0), min(at + len(chunk.samples), len(samples))
+            if last > first:
+                samples[first:last] = chunk.samples[first - at : last - at]
+                heard = True
+    return log_mel(samples[:length]) if heard else None
