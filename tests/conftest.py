@@ -1,4 +1,4 @@
-"""What several tests share: the research data, when it is there."""
+"""What several tests share: the research data, when it is there, and drawn clips with their shards."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from visavis.media.synthetic import write_clip
+from visavis.training.data.prepare import prepare
+from visavis.training.data.report import PrepareReport
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
@@ -20,3 +24,20 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no research data at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four short drawn clips in a plain folder, of four people; not to be changed."""
+    folder = tmp_path_factory.mktemp("plain") / "videos"
+    folder.mkdir()
+    for seed, name in enumerate("abcg"):
+        write_clip(folder / f"{name}.mp4", 0.2, seed=seed, size=256)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole(videos: Path) -> tuple[Path, PrepareReport]:
+    """Shards of the four clips from one undisturbed run; not to be changed."""
+    output = videos.parent / "whole"
+    return output, prepare(videos, output)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.window import SoundWindow
-from visavis.core.errors import ConfigError, DataError, WeightsError
+from visavis.core.errors import ConfigError, WeightsError
 from visavis.core.registry import generator_class
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
@@ -28,7 +28,7 @@ from visavis.pipelines.describe import frame_cost
 from visavis.pipelines.load import load_generator
 from visavis.training.config import TrainConfig, read_config
 from visavis.training.data.dataset import Batch
-from visavis.training.data.prepare import find_clips, prepare
+from visavis.training.data.prepare import prepare
 from visavis.training.data.shards import Priors, read
 from visavis.training.loop import Trainer, batches
 from visavis.training.losses import Deformation, LossWeights, equivariance, pyramid_l1, structure_loss
@@ -116,26 +116,6 @@ def test_a_batch_depends_on_its_number_alone(shards: Path):
     assert not torch.equal(streamed[1].driving, again.driving)
     assert float(again.weight.max()) > 2
     assert float(again.weight.min()) >= 1
-
-
-def test_one_clip_that_fails_does_not_fail_the_rest(tmp_path: Path):
-    clips = tmp_path / "clips"
-    clips.mkdir()
-    write_clip(clips / "good.mp4", 0.2, seed=1)
-    (clips / "bad.mp4").write_text("not a video")
-    report = prepare(clips, tmp_path / "shards")
-    assert report.clips == 1
-    assert list(report.failed) == ["bad"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["clips", "shards"]
-
-
-def test_the_manifest_names_identity_split_and_speech(tmp_path: Path):
-    (tmp_path / "manifest.csv").write_text("id,identity,split,av_sync\nx1,x,val,likely\n")
-    (task,) = find_clips(tmp_path)
-    assert (task.identity, task.split, task.sound_is_speech) == ("x", "val", True)
-    with pytest.raises(DataError, match="identity"):
-        (tmp_path / "manifest.csv").write_text("id\nx1\n")
-        find_clips(tmp_path)
 
 
 def test_equivariance_is_zero_for_points_that_follow_the_deformation():
