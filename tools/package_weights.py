@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from visavis.nn.face_network import FAMILY, without_identities
 from visavis.weights.checkpoint import load, save, sha256
 from visavis.weights.store import PACKAGED
 
@@ -18,7 +19,10 @@ def main(source: str, name: str, *facts: str) -> None:
     checkpoint = load(Path(source))
     meta = {**checkpoint.meta, **dict(fact.split("=", 1) for fact in facts)}
     target = PACKAGED / f"{name}.safetensors"
-    save(target, checkpoint.tensors, family=checkpoint.family, config=checkpoint.config, meta=meta, half=True)
+    config, tensors = checkpoint.config, checkpoint.tensors
+    if checkpoint.family == FAMILY:
+        config, tensors = without_identities(config, tensors)
+    save(target, tensors, family=checkpoint.family, config=config, meta=meta, half=True)
     target.chmod(0o644)
     manifest = PACKAGED / "manifest.json"
     rows = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}

@@ -12,6 +12,7 @@ from visavis.generators.avfr.config import NAMED
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
 from visavis.nn.cost import gmac, parameters
+from visavis.nn.face_network import FAMILY, FaceNetwork, load_face_network
 from visavis.weights.checkpoint import load, load_into, sha256
 from visavis.weights.store import packaged, resolve
 
@@ -33,8 +34,11 @@ def describe(name_or_path: str) -> dict[str, Any]:
     else:
         path = resolve(name_or_path)
         checkpoint = load(path)
-        network = generator_class(checkpoint.family).from_config(checkpoint.config).network
-        load_into(network, checkpoint, path)
+        if checkpoint.family == FAMILY:
+            network = load_face_network(path)
+        else:
+            network = generator_class(checkpoint.family).from_config(checkpoint.config).network
+            load_into(network, checkpoint, path)
         about = {"file": str(path), "family": checkpoint.family, "config": checkpoint.config, "meta": checkpoint.meta}
         about |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
     network.eval()
@@ -49,7 +53,12 @@ def describe(name_or_path: str) -> dict[str, Any]:
 
 
 def frame_cost(network: torch.nn.Module) -> dict[str, dict[str, float]]:
-    """GMAC of a network in evaluation mode, by part, per source and per driving frame; it may change mesh buffers."""
+    """GMAC of a network in evaluation mode, by part, per source and driving frame or per picture.
+
+    It may change mesh buffers.
+    """
+    if isinstance(network, FaceNetwork):
+        return {"per_picture": _face_cost(network)}
     return _avfr_cost(network) if isinstance(network, AvfrNetwork) else _keypoint_cost(network)
 
 
@@ -79,6 +88,13 @@ def _avfr_cost(network: AvfrNetwork) -> dict[str, dict[str, float]]:
         per_source["identity"] = gmac(lambda: network.identity(picture))
     per_frame = {"detector": detector, "motion": dense, "sound": sound, "decoder": render - dense - sound}
     return {"per_source": _rounded(per_source), "per_frame": _rounded(per_frame)}
+
+
+@torch.no_grad()
+def _face_cost(network: FaceNetwork) -> dict[str, float]:
+    picture = torch.rand(1, 3, network.config.size, network.config.size)
+    features = gmac(lambda: network.features(picture))
+    return _rounded({"features": features, "heads": gmac(lambda: network(picture)) - features})
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from visavis.training.task import Task
 #: Name of a task to ``module:class``.
 TASKS = {
     "avfr": "visavis.training.tasks.avfr:AvfrTask",
+    "face": "visavis.training.tasks.face:FaceTask",
     "keypoint": "visavis.training.tasks.keypoint:KeypointTask",
 }
 
