@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.window import SoundWindow
@@ -22,7 +21,6 @@ from visavis.generators.avfr.config import AvfrConfig
 from visavis.media.reader import SoundReader
 from visavis.media.synthetic import write_clip
 from visavis.motion.types import KeypointMotion
-from visavis.nn.perceptual import Lpips
 from visavis.nn.warp import coordinate_grid, sample
 from visavis.pipelines.describe import frame_cost
 from visavis.pipelines.load import load_generator
@@ -166,24 +164,19 @@ def test_every_loss_of_the_paper_reaches_the_network(shards: Path):
     assert any(not torch.equal(a, b) for a, b in zip(before, task.judge.parameters(), strict=True))
 
 
-def test_lpips_needs_its_weights_and_measures_distance(shards: Path, tmp_path: Path):
-    """With random weights of the published names: zero for equal pictures, more for unequal ones."""
-    torch.manual_seed(0)
-    fresh = Lpips()
-    table = {f"features.{n}.{k}": v for n, conv in fresh.features.items() for k, v in conv.state_dict().items()}
-    table |= {f"lin{n}.model.1.weight": torch.rand_like(lin) for n, lin in enumerate(fresh.lin)}
-    save_file({name: tensor.contiguous() for name, tensor in table.items()}, tmp_path / "lpips.safetensors")
-    network = Lpips.from_file(tmp_path / "lpips.safetensors")
-    a, b = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
-    assert float(network(a, a).abs().max()) == 0
-    assert float(network(a, b).min()) > float(network(a, 0.9 * a + 0.1 * b).max()) > 0
+def test_a_run_says_which_perceptual_network_it_used(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Without published weights in torch's cache, the packaged face network stands in under its own name."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     config = TrainConfig(model=AvfrConfig.tiny(), losses=LossWeights(perceptual=1.0), stride=5)
-    with pytest.raises(ConfigError, match="LPIPS"):
-        AvfrTask.start(config, shards, {}, print)
-    table.pop("lin0.model.1.weight")
-    save_file({name: tensor.contiguous() for name, tensor in table.items()}, tmp_path / "short.safetensors")
-    with pytest.raises(WeightsError, match="lin0"):
-        Lpips.from_file(tmp_path / "short.safetensors")
+    task = AvfrTask.start(config, shards, {}, print)
+    assert task.meta()["perceptual"] == "face-128"
+    outcome = task.losses(task.batch(0, 2), 0)
+    assert float(outcome.losses["perceptual"].detach()) > 0
+    with pytest.raises(WeightsError, match=r"nowhere\.pth: no such"):
+        AvfrTask.start(replace(config, perceptual="nowhere.pth"), shards, {}, print)
+    for name, settings in (("face-128", ["losses.perceptual=1.0"]), ("none", [])):
+        train(tiny_run(tmp_path), shards, settings, steps=1, out=tmp_path / name, device="cpu")
+        assert load(tmp_path / name / "weights.safetensors", tensors=False).meta["perceptual"] == name
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(shards: Path, tmp_path: Path):

@@ -35,7 +35,8 @@ class TrainConfig:
         region_weight: how much more the mouth and the eyes count.
         far_share: how often the source is the one of several candidates that differs most from the driving frame.
         jitter: strength of the colour transforms.
-        perceptual: network of the perceptual loss: a file of weights, `none`, or empty for the best at hand.
+        perceptual: network of the perceptual loss: `lpips`, `vgg19`, `face-128`, a file of weights of one of these, or
+            `none`; empty for the first of the three that is at hand.
     """
 
     model: Any = None

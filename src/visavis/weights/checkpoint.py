@@ -109,6 +109,15 @@ def load(path: Path, *, tensors: bool = True) -> Checkpoint:
         raise WeightsError(f"{path}: is not a safetensors file, or is damaged or cut short") from error
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file says in its header that visavis wrote it; False for what cannot be read at all."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return (file.metadata() or {}).get("format") == _FORMAT
+    except (SafetensorError, OSError, ValueError):
+        return False
+
+
 def load_into(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     """Copy the checkpoint's tensors into a network; every key and shape must match exactly."""
     wanted = network.state_dict()

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from visavis.core.errors import ConfigError, WeightsError
@@ -52,9 +54,26 @@ def convert(source: Path, output: Path, family: str = "keypoint", size: int = PU
     return config
 
 
-def _read(source: Path) -> dict[str, State]:
+def read_tensors(source: Path) -> dict[str, Tensor]:
+    """Read a flat table of tensors, safetensors or ``.pth``, without running what is in it.
+
+    Raises:
+        WeightsError: no such file, damaged, or holding more than tensors.
+    """
+    if source.is_file() and source.suffix == ".safetensors":
+        try:
+            return load_file(source)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise WeightsError(f"{source}: is not a safetensors file, or is damaged or cut short") from error
+    table = _unpickled(source)
+    for name, tensor in table.items():
+        _check(source, str(name), name, tensor)
+    return table
+
+
+def _unpickled(source: Path) -> dict[str, Any]:
     if not source.is_file():
-        raise WeightsError(f"{source}: no such checkpoint file")
+        raise WeightsError(f"{source}: no such weights file")
     try:
         if zipfile.is_zipfile(source):
             _check_zip(source)
@@ -68,6 +87,11 @@ def _read(source: Path) -> dict[str, State]:
         raise WeightsError(f"{source}: is not a checkpoint that can be read") from error
     if not isinstance(values, dict):
         raise WeightsError(f"{source}: holds no table of tensors")
+    return values
+
+
+def _read(source: Path) -> dict[str, State]:
+    values = _unpickled(source)
     missing = [name for name in ("generator", "kp_detector") if not isinstance(values.get(name), Mapping)]
     if missing:
         raise WeightsError(f"{source}: lacks {' and '.join(missing)}; only first order model checkpoints are known")
