@@ -132,6 +132,12 @@ def test_across_identities_only_what_needs_no_truth_is_measured(dataset: Path):
         assert row[name] is not None
 
 
+def test_our_own_frechet_distance_needs_nobody_elses_weights(dataset: Path, tmp_path: Path):
+    report = evaluate(dataset, "val", ["copy"], limit=1, every=2, window_s=0, metric_weights=tmp_path)
+    assert report["rows"][0]["ffd"] > 0
+    assert "face-128" in report["networks"]["ffd"]
+
+
 def test_what_is_not_at_hand_is_null_and_says_which_file_is_missing(dataset: Path, tmp_path: Path):
     report = evaluate(dataset, "val", ["copy"], limit=1, every=12, window_s=0, metric_weights=tmp_path)
     row, why = report["rows"][0], report["unavailable"]

@@ -22,6 +22,7 @@ from visavis.evaluation.metrics.identity import IdentityNetwork
 from visavis.evaluation.metrics.inception import Inception
 from visavis.evaluation.metrics.video import VideoNetwork
 from visavis.face.morphable import LinearFaceModel
+from visavis.nn.face_network import PACKAGED_NAME, FaceNetwork, load_face_network
 from visavis.nn.perceptual import Lpips
 from visavis.weights.checkpoint import load, sha256
 from visavis.weights.store import DEFAULT_MODEL, FOLDER_VARIABLE, resolve
@@ -49,7 +50,7 @@ class MetricNetworks:
     inception: Inception | None = None
     lpips: Lpips | None = None
     video: VideoNetwork | None = None
-    face: Any = None
+    face: FaceNetwork | None = None
     face_model: LinearFaceModel | None = None
     sync: Any = None
     vsync: Any = None
@@ -131,11 +132,8 @@ def _find(files: Sequence[str], folders: Sequence[Path]) -> Path:
     raise WeightsError(f"no {' or '.join(files)} in {places}")
 
 
-def _load_face_network() -> tuple[Any, str]:
-    if find_spec("visavis.nn.face_network") is None:
-        raise WeightsError("the face network is not part of this build")
-    module = import_module("visavis.nn.face_network")
-    return module.load_face_network(None), _named(module.PACKAGED_NAME)
+def _load_face_network() -> tuple[FaceNetwork, str]:
+    return load_face_network(), _named(PACKAGED_NAME)
 
 
 def _load_face_model() -> tuple[LinearFaceModel, str]:
