@@ -52,7 +52,8 @@ def prepare(
             report = run(dataset, output, options, progress=progress)
     except KeyboardInterrupt:
         print("interrupted; clips that are done are kept, run again to go on", file=sys.stderr)
-        raise typer.Exit(130) from None
+        # Not typer's Exit, whose 130 would add that nothing was written.
+        raise SystemExit(130) from None
     if as_json:
         print_json(report.as_json())
         return
