@@ -12,6 +12,7 @@ TASKS = {
     "avfr": "visavis.training.tasks.avfr:AvfrTask",
     "face": "visavis.training.tasks.face:FaceTask",
     "keypoint": "visavis.training.tasks.keypoint:KeypointTask",
+    "sync": "visavis.training.tasks.sync:SyncTask",
 }
 
 

@@ -1,0 +1,406 @@
+"""Lip sync: cepstra by hand, SyncNet as published, a network that learns to hear lips, and what is read off them."""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+
+from made import tiny_mesh
+from visavis.audio.mel import RATE_HZ
+from visavis.audio.mfcc import mfcc
+from visavis.audio.window import SoundWindow
+from visavis.core.errors import ConfigError, DataError, WeightsError
+from visavis.evaluation.metrics.lipsync import SHORTEST, SyncScorer, judge
+from visavis.evaluation.metrics.sync_networks import face_crop, mel_of
+from visavis.face.mesh import LIPS, LIPS_INNER
+from visavis.face.mouth import CROP_SIZE, SHAPE_VALUES, mirrored, mouth_crop, mouth_shape
+from visavis.face.tracker import FaceTracker
+from visavis.media.frame import Sound
+from visavis.media.synthetic import Pose, TalkingFace, draw, write_clip
+from visavis.nn.mouth_sync import MouthSync, MouthSyncConfig
+from visavis.nn.syncnet import EMBEDDING, SyncNet, embed, offset_distances
+from visavis.training.config import TrainConfig
+from visavis.training.data.mouths import MouthClip, Mouths, load_mouths, still_batch
+from visavis.training.data.shards import ClipRecord, Priors, append
+from visavis.training.loop import Trainer
+from visavis.training.run import train
+from visavis.training.tasks.sync import SyncLosses, SyncTask, contrast_within, soft_targets
+from visavis.weights.checkpoint import load, save
+from visavis.weights.convert_syncnet import read_syncnet
+
+Floats = NDArray[np.float32]
+
+
+def talking_mesh(opening: float) -> Floats:
+    """A mesh in pixels of a 256 square whose lower inner lip hangs down by ``opening`` of the face's height."""
+    mesh = tiny_mesh() * 60 + 128
+    for index in LIPS_INNER[10:]:
+        mesh[index, 1] += 40 * opening
+    return mesh.astype(np.float32)
+
+
+# --- cepstra
+
+
+def test_cepstra_are_those_of_a_sum_written_out():
+    """One window, every step as its definition says, without FFT, matrices or library transforms."""
+    samples = (0.3 * np.sin(np.arange(400) * 0.21) + 0.1 * np.cos(np.arange(400) * 1.7)).astype(np.float32)
+    whole = [float(round(float(s) * 32768)) for s in samples]
+    emphasised = [whole[0]] + [whole[i] - 0.97 * whole[i - 1] for i in range(1, 400)]
+    at = np.arange(400)
+    spectrum = [sum(emphasised * np.exp(-2j * np.pi * k * at / 512)) for k in range(257)]
+    power = [abs(value) ** 2 / 512 for value in spectrum]
+
+    def hertz(mel: float) -> float:
+        return 700 * (10 ** (mel / 2595) - 1)
+
+    top = 2595 * np.log10(1 + 8000 / 700)
+    corner = [int(513 * hertz(top * i / 27) / 16000) for i in range(28)]
+    bands = []
+    for low, peak, high in zip(corner, corner[1:], corner[2:], strict=False):
+        rise = sum(power[k] * (k - low) / (peak - low) for k in range(low, peak))
+        bands.append(np.log(rise + sum(power[k] * (high - k) / (high - peak) for k in range(peak, high))))
+    expected = [np.log(sum(power))]
+    for n in range(1, 13):
+        total = sum(band * np.cos(np.pi * n * (2 * i + 1) / 52) for i, band in enumerate(bands))
+        expected.append(total * np.sqrt(2 / 26) * (1 + 11 * np.sin(np.pi * n / 22)))
+    np.testing.assert_allclose(mfcc(samples)[:, 0], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("samples", "steps"), [(1, 1), (400, 1), (401, 2), (560, 2), (16_000, 99)])
+def test_cepstra_cover_all_of_the_sound(samples: int, steps: int):
+    found = mfcc(np.zeros(samples, np.float32))
+    assert found.shape == (13, steps)
+    assert np.isfinite(found).all()
+
+
+# --- SyncNet as published
+
+
+def test_syncnet_gives_a_vector_for_every_fifth_of_a_second():
+    torch.manual_seed(0)
+    network = SyncNet().eval()
+    faces = torch.randint(0, 256, (3, 8, 224, 224), dtype=torch.uint8)
+    sound = torch.randn(13, 4 * 8 + 7)
+    mouths, sounds = embed(network, faces, sound)
+    assert mouths.shape == sounds.shape == (4, EMBEDDING)
+    alone, heard = embed(network, faces[:, 2:7], sound[:, 8:28])
+    torch.testing.assert_close(mouths[2:3], alone, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(sounds[2:3], heard, rtol=1e-3, atol=1e-4)
+
+
+def published() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return {name: value for name, value in SyncNet().state_dict().items() if "num_batches" not in name}
+
+
+def test_syncnet_reads_the_published_table(tmp_path: Path):
+    table = published()
+    # Places of the learned layers in the published file's numbering.
+    assert {name.split(".")[1] for name in table if name.startswith("netcnnlip")} == set(
+        ["0", "1", "4", "5", "8", "9", "11", "12", "14", "15", "18", "19"]
+    )
+    assert table["netcnnlip.18.weight"].shape == (512, 256, 1, 6, 6)
+    assert table["netcnnaud.18.weight"].shape == (512, 256, 5, 4)
+    torch.save(table, tmp_path / "syncnet_v2.model")
+    save_file(table, str(tmp_path / "syncnet_v2.safetensors"))
+    pictures, mouths, sound = drawn(0, SHORTEST)
+    scorer = SyncScorer.load(tmp_path / "syncnet_v2.model")
+    assert scorer.name == "syncnet"
+    assert np.isfinite(scorer.distances(pictures, mouths, sound)).all()
+    same = read_syncnet(tmp_path / "syncnet_v2.safetensors")
+    assert all(torch.equal(same[name], value) for name, value in table.items())
+
+
+def test_what_is_not_syncnet_is_refused(tmp_path: Path):
+    table = published()
+    for name, change in (
+        ("fewer", {k: v for k, v in table.items() if k != "netfclip.3.bias"}),
+        ("more", {**table, "netfcface.0.weight": torch.zeros(1)}),
+        ("shape", {**table, "netfclip.3.bias": torch.zeros(7)}),
+        ("code", {**table, "run": print}),
+    ):
+        path = tmp_path / f"{name}.model"
+        torch.save(change, path)
+        with pytest.raises(WeightsError, match=f"{name}.model"):
+            SyncScorer.load(path)
+    with pytest.raises(WeightsError, match="no such"):
+        SyncScorer.load(tmp_path / "missing.model")
+    save(tmp_path / "other.safetensors", {"a": torch.zeros(1)}, family="avfr", config={})
+    with pytest.raises(WeightsError, match="avfr"):
+        SyncScorer.load(tmp_path / "other.safetensors")
+
+
+def test_syncnet_sees_a_face_wherever_it_is():
+    """The same picture moved as a whole is the same crop; what lies outside is the authors' grey."""
+    face = TalkingFace(3, 256)
+    picture = next(iter(face.frames(1))).pixels
+    mesh = tiny_mesh()[:, :2] * 60 + 128
+    moved = np.roll(picture, (11, -7), (0, 1))
+    a, b = face_crop(picture, mesh), face_crop(moved, mesh + np.array([-7, 11]))
+    assert a.shape == (224, 224, 3)
+    assert np.abs(a.astype(int) - b.astype(int)).mean() < 0.5
+    assert (face_crop(picture, mesh + 1000) == 110).all()
+
+
+# --- distances and what is read off them
+
+
+def test_sound_that_comes_early_has_a_positive_offset():
+    moments = torch.eye(40)
+    for offset in (-15, -4, 0, 3, 15):
+        # Early by o: what is seen in window w was heard in window w - o.
+        sounds = torch.roll(moments, -offset, 0)
+        for zeros in (False, True):
+            score = judge(offset_distances(moments, sounds, zeros=zeros).numpy())
+            assert score.offset == offset
+        assert judge(offset_distances(moments, sounds, zeros=False).numpy()).distance == 0
+
+
+def test_confidence_is_the_median_less_the_least():
+    distances = np.full(31, 5.0)
+    distances[20], distances[3] = 2.0, 9.0
+    score = judge(distances)
+    assert (score.confidence, score.distance, score.offset, score.at_zero) == (3.0, 2.0, 5, 0.0)
+
+
+def test_beyond_the_ends_there_are_zeros_or_nothing():
+    mouths, sounds = torch.ones(20, 4), torch.ones(20, 4)
+    assert (offset_distances(mouths, sounds, zeros=False) == 0).all()
+    # At 15 of 20, three quarters of the mouths meet a zero vector, which is 2 away from four ones.
+    assert offset_distances(mouths, sounds, zeros=True)[0] == pytest.approx(2 * 15 / 20)
+
+
+# --- what the networks are fed
+
+
+def test_the_shape_of_a_mouth_knows_nothing_of_where_the_head_is():
+    mesh = talking_mesh(0.3)[:, :2]
+    angle, scale = 0.4, 1.7
+    turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    shape = mouth_shape(mesh)
+    assert shape.shape == (SHAPE_VALUES,)
+    np.testing.assert_allclose(mouth_shape((mesh @ turn + 31).astype(np.float32)), shape, atol=1e-3)
+    assert np.abs(mouth_shape(talking_mesh(0.6)) - shape).max() > 0.05
+
+
+def test_the_crop_follows_the_mouth_and_is_level():
+    """A bright spot on the mesh's mouth stays in the middle of the crop when picture and mesh are moved."""
+    mesh = talking_mesh(0.0)[:, :2]
+    centre = mesh[list(LIPS)].mean(0)
+    rows, columns = np.mgrid[:256, :256] + 0.5
+    for shift in ((0, 0), (17, -9)):
+        at = centre + shift
+        spot = np.exp(-((columns - at[0]) ** 2 + (rows - at[1]) ** 2) / 50)
+        crop = mouth_crop(np.repeat((255 * spot).astype(np.uint8)[..., None], 3, 2), mesh + np.array(shift))
+        assert crop.shape == CROP_SIZE
+        weight = crop.astype(float) / crop.sum()
+        assert (weight.sum(1) @ (np.arange(32) + 0.5)) == pytest.approx(16, abs=0.2)
+        assert (weight.sum(0) @ (np.arange(48) + 0.5)) == pytest.approx(24, abs=0.2)
+
+
+def test_mirroring_twice_is_the_same_mouth():
+    rng = np.random.default_rng(0)
+    shapes = rng.normal(size=(3, SHAPE_VALUES)).astype(np.float32)
+    np.testing.assert_array_equal(mirrored(mirrored(shapes)), shapes)
+
+
+def test_a_mirrored_shape_is_that_of_the_mirrored_face():
+    """MediaPipe finds a drawn face and its mirror image; left and right must have changed places."""
+    picture = draw(256, 0, Pose(yaw=0.4, roll=0.1, mouth=0.5))
+    with FaceTracker(video=False) as tracker:
+        face, flipped = tracker.find(picture), tracker.find(np.ascontiguousarray(picture[:, ::-1]))
+    assert face is not None and flipped is not None
+    apart = np.abs(mirrored(mouth_shape(face.mesh)) - mouth_shape(flipped.mesh)).mean()
+    unmirrored = np.abs(mouth_shape(face.mesh) - mouth_shape(flipped.mesh)).mean()
+    assert apart < 0.3 * unmirrored
+
+
+def test_a_clip_hears_what_a_stream_hears():
+    sound = np.random.default_rng(0).normal(0, 0.1, RATE_HZ // 2).astype(np.float32)
+    mel = mel_of(sound, 10)
+    assert mel.shape == (80, 56)
+    window = SoundWindow([Sound(sound, RATE_HZ, Fraction(0))])
+    for frame in range(10):
+        np.testing.assert_allclose(mel[:, 4 * frame : 4 * frame + 20], window.at(Fraction(frame, 25)), atol=1e-6)
+
+
+# --- learning
+
+
+def invented_clip(seed: int, frames: int = 160) -> MouthClip:
+    """A mouth of noise whose shape and brightness follow how loud its sound is, 0.2 s smooth."""
+    rng = np.random.default_rng(seed)
+    wide = np.convolve(rng.normal(size=4 * frames + 16 + 19), np.hanning(20), "valid")
+    loud = (wide - wide.min()) / (wide.max() - wide.min())
+    mel = np.clip(loud * rng.uniform(0.7, 1, (80, 1)) + rng.normal(0, 0.02, (80, len(loud))), 0, 1)
+    opening = loud[8 : 8 + 4 * frames : 4]  # the middle of each frame's window
+    shapes = np.stack([mouth_shape(talking_mesh(o)) for o in opening])
+    crops = rng.integers(60, 80, (frames, 38, 54)) + (100 * opening[:, None, None] * (np.indices((38, 54))[0] > 18))
+    return MouthClip(f"p{seed % 3}", crops.astype(np.uint8), shapes, mel.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def learned() -> MouthSync:
+    """A tiny network after a few steps on invented clips."""
+    losses = SyncLosses(frames=32)
+    config = TrainConfig(MouthSyncConfig.tiny(), losses, "sync", steps=120, batch=6, learning_rate=5e-3)
+    task = SyncTask(config, [invented_clip(seed) for seed in range(6)], [])
+    trainer = Trainer(config, task, torch.device("cpu"))
+    for step in range(config.steps):
+        trainer.step(task.batch(step, config.batch))
+    assert isinstance(trainer.averaged, MouthSync)
+    return trainer.averaged
+
+
+@torch.no_grad()
+def invented_distances(network: MouthSync, clip: MouthClip, shift: int, keep: tuple[float, float] = (1, 1)) -> Floats:
+    """Distances by offset when the sound comes ``shift`` frames early."""
+    late, early = max(-shift, 0), max(shift, 0)
+    batch = still_batch(MouthClip(clip.identity, clip.crops[:120], clip.shapes[:120], clip.mel))
+    mel = np.roll(clip.mel, -4 * (early - late), 1)[:, : 4 * 120 + 16]
+    mouths = network.see(batch.crops, batch.shapes, torch.tensor([keep]))
+    return offset_distances(mouths[0], network.listen(torch.from_numpy(mel)[None])[0], zeros=False).numpy()
+
+
+@pytest.mark.parametrize("keep", [(1, 1), (0, 1), (1, 0)])
+def test_a_trained_network_finds_the_shift_from_either_kind_of_sight(learned: MouthSync, keep: tuple[float, float]):
+    clip = invented_clip(99)
+    for shift in (0, 5, 12):
+        assert abs(judge(invented_distances(learned, clip, shift, keep)).offset - shift) <= 1
+
+
+def test_the_further_the_sound_the_larger_the_distance(learned: MouthSync):
+    distances = np.mean([invented_distances(learned, invented_clip(seed), 0) for seed in (97, 98, 99)], 0)
+    by_shift = (distances[15:] + distances[15::-1]) / 2
+    assert by_shift[0] < by_shift[2] < by_shift[4]
+    assert by_shift[0] + 0.2 < by_shift[5:].min()
+
+
+def test_losses_have_their_known_values():
+    """With vectors that say nothing all answers are alike; perfect ones leave the spread of the targets."""
+    targets = soft_targets(7, 0.8, torch.device("cpu"))
+    same = torch.ones(2, 7, 3) / 3**0.5
+    assert float(contrast_within(same, same, torch.tensor(9.0), targets)) == pytest.approx(np.log(7), abs=1e-5)
+    sharp = soft_targets(7, 0.05, torch.device("cpu"))
+    torch.testing.assert_close(sharp, torch.eye(7))
+    apart = torch.eye(7).expand(2, 7, 7)
+    assert float(contrast_within(apart, apart, torch.tensor(50.0), sharp)) < 1e-6
+
+
+def test_windows_hear_nothing_but_their_own_sound():
+    """The window of a frame and its neighbours: mel outside it must not matter."""
+    torch.manual_seed(0)
+    network = MouthSync(MouthSyncConfig.tiny()).eval()
+    mel = torch.rand(1, 80, 4 * 12 + 16)
+    window = network.config.window
+    whole = network.listen(mel)
+    assert whole.shape == (1, 12 - window + 1, 16)
+    own = network.listen(mel[:, :, 4 * 3 : 4 * (3 + window - 1) + 20])
+    torch.testing.assert_close(whole[:, 3:4], own)
+    crops, shapes = torch.rand(1, 12, *CROP_SIZE), torch.rand(1, 12, SHAPE_VALUES)
+    assert network.see(crops, shapes).shape == whole.shape
+    torch.testing.assert_close(network.see(crops, shapes).norm(dim=2), torch.ones(1, 12 - window + 1))
+
+
+def test_a_batch_of_speech_depends_on_its_number_alone():
+    clips = [invented_clip(seed, 40) for seed in range(3)]
+    first, again = Mouths(clips, frames=30, seed=1), Mouths(clips, frames=30, seed=1)
+    first.batch(0, 2)
+    one, two = first.batch(5, 2), again.batch(5, 2)
+    assert all(torch.equal(a, b) for a, b in zip(vars(one).values(), vars(two).values(), strict=True))
+    assert not torch.equal(one.mel, again.batch(6, 2).mel)
+    assert one.crops.shape == (2, 30, *CROP_SIZE) and one.mel.shape == (2, 80, 4 * 30 + 16)
+
+
+# --- from shards to weights to a score
+
+
+def drawn(seed: int, frames: int) -> tuple[NDArray[np.uint8], Floats, Floats]:
+    """A drawn clip with an invented mesh, and its voice."""
+    face = TalkingFace(seed, 128)
+    pictures = np.stack([frame.pixels for frame in face.frames(frames)])
+    loud = face.loudness(np.arange(frames) / 25)
+    mouths = np.stack([talking_mesh(float(value))[:, :2] / 2 for value in loud])
+    return pictures, mouths, face.sound(frames / 25).samples
+
+
+def write_shard(folder: Path, clips: int, *, speech: bool = True) -> Path:
+    """A shard of drawn clips with invented priors; the last is of split val. In each the face is lost for one frame."""
+    folder.mkdir()
+    with tarfile.open(folder / "a-00000.tar", "w") as shard:
+        for seed in range(clips):
+            video = folder / "clip.mp4"
+            write_clip(video, 2.0, seed=seed, size=64)
+            loud = TalkingFace(seed, 64).loudness(np.arange(50) / 25)
+            mesh = np.stack([talking_mesh(float(value)) / 128 - 1 for value in loud])
+            seen = np.arange(50) != 3
+            sound = TalkingFace(seed, 64).sound(2.0).samples
+            priors = Priors(seen, mesh, np.zeros((50, 64, 64), np.uint8), mel_of(sound, 50))
+            info = {"identity": f"p{seed}", "split": "val" if seed == clips - 1 else "train", "sound_is_speech": speech}
+            append(shard, ClipRecord(f"c{seed}", video.read_bytes(), priors.encode(), info))
+            video.unlink()
+    return folder
+
+
+def test_mouths_are_read_from_where_the_face_is_never_lost(tmp_path: Path):
+    clips = load_mouths(write_shard(tmp_path / "shards", 2), "train", 20)
+    assert [len(clip) for clip in clips] == [46]
+    assert clips[0].mel.shape == (80, 4 * 46 + 16)
+    expected = mel_of(TalkingFace(0, 64).sound(2.0).samples, 50)[:, 16:]
+    np.testing.assert_allclose(clips[0].mel, expected, atol=1 / 255)
+
+
+def test_clips_without_their_speakers_sound_teach_nothing(tmp_path: Path):
+    with pytest.raises(DataError, match="sound"):
+        load_mouths(write_shard(tmp_path / "shards", 2, speech=False), "train", 20)
+
+
+def test_a_run_gives_weights_that_score(tmp_path: Path):
+    shards = write_shard(tmp_path / "shards", 3)
+    recipe = tmp_path / "sync.toml"
+    recipe.write_text(
+        'task = "sync"\nbatch = 2\nlog_every = 1\n[model]\npreset = "tiny"\ndropout = 0.1\n[losses]\nframes = 24\n'
+    )
+    straight = train(recipe, shards, steps=3, out=tmp_path / "straight")
+    train(recipe, shards, ["stop_after_s=1e-9"], steps=3, out=tmp_path / "stopped")
+    resumed = train(recipe, shards, steps=3, resume=True, out=tmp_path / "stopped")
+    one, two = load(straight), load(resumed)
+    assert one.family == "sync" and one.config == {**asdict(MouthSyncConfig.tiny()), "dropout": 0.1}
+    assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
+    scorer = SyncScorer.load(straight)
+    pictures, mouths, sound = drawn(1, 30)
+    score = scorer.score(pictures, mouths, sound)
+    assert score == scorer.score(pictures, mouths, sound)
+    assert score.confidence >= 0 and 0 <= score.distance <= 2 and -15 <= score.offset <= 15
+    assert score.distance == pytest.approx(scorer.distances(pictures, mouths, sound).min())
+
+
+def test_settings_that_cannot_work_are_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match="hidden"):
+        SyncLosses(hidden=0.9)
+    shards = write_shard(tmp_path / "shards", 1)
+    recipe = tmp_path / "sync.toml"
+    recipe.write_text('task = "sync"\nsplit = "val"\n[model]\npreset = "tiny"\n[losses]\nframes = 7\n')
+    with pytest.raises(ConfigError, match="window"):
+        train(recipe, shards, steps=1, out=tmp_path / "run")
+
+
+def test_what_cannot_be_judged_says_why():
+    scorer = SyncScorer.load()
+    pictures, mouths, sound = drawn(0, SHORTEST)
+    with pytest.raises(DataError, match="too few"):
+        scorer.score(pictures[:-1], mouths[:-1], sound)
+    with pytest.raises(DataError, match="meshes"):
+        scorer.score(pictures, mouths[:-1], sound)
+    with pytest.raises(DataError, match="sound"):
+        scorer.score(pictures, mouths, sound[: len(sound) // 2])
