@@ -201,6 +201,7 @@ def test_identity_of_a_picture_to_itself_is_exact(dataset: Path):
 class PretendScore:
     confidence: float
     distance: float
+    at_zero: float
 
 
 class PretendScorer:
@@ -211,7 +212,7 @@ class PretendScorer:
 
     def score(self, pictures: np.ndarray, mouths: np.ndarray, sound: np.ndarray) -> PretendScore:
         self.given.append((pictures, mouths, sound))
-        return PretendScore(3.0, 7.0)
+        return PretendScore(3.0, 7.0, 2.0)
 
 
 @pytest.mark.parametrize("speech", [True, False])
@@ -227,6 +228,7 @@ def test_sync_is_scored_on_consecutive_frames_with_the_sound_of_just_that_time(d
         assert not scorer.given
         return
     assert result.sums["vsync_confidence"] == (3.0, 1)
+    assert result.sums["vsync_at_zero"] == (2.0, 1)
     assert "sync" not in result.sums
     ((pictures, mouths, sound),) = scorer.given
     assert (pictures.shape, mouths.shape, sound.shape) == ((12, 256, 256, 3), (12, 478, 2), (12 * RATE_HZ // 25,))

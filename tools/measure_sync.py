@@ -1,8 +1,9 @@
 """Measure a lip sync network on shards: does it notice when the sound is shifted?
 
-python tools/measure_sync.py SHARDS [WEIGHTS] [--plot FILE.png]
+python tools/measure_sync.py SHARDS [WEIGHTS] [--frames N] [--plot FILE.png]
 
-Prints one JSON object. For every clip, d(s) is the mean distance of its mouths and the sound s frames later.
+Prints one JSON object. For every clip, d(s) is the mean distance of its mouths and the sound s frames later. With
+``--frames`` clips are cut into pieces of N frames first; ``visavis evaluate`` judges 50.
 
 - ``confidence_at_zero``: median of d over -15..15 minus d(s), mean over clips, by s: what is left of the confidence at
   offset 0 when the sound is shifted by s.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from scipy.stats import rankdata
 from visavis.core.config import build
 from visavis.nn.mouth_sync import MouthSync, MouthSyncConfig
 from visavis.nn.syncnet import REACH
-from visavis.training.data.mouths import MouthClip, load_mouths, still_batch
+from visavis.training.data.mouths import MouthClip, load_mouths, mel_steps, still_batch
 from visavis.weights.checkpoint import load, load_into
 from visavis.weights.store import resolve
 
@@ -48,6 +50,19 @@ def shifted(network: MouthSync, clip: MouthClip) -> Floats:
         at = slice(max(0, -shift), len(distances) - max(0, shift))
         row[at] = np.diagonal(distances, shift)
     return table
+
+
+def cut(clip: MouthClip, frames: int) -> list[MouthClip]:
+    """Cut a clip into pieces of as many frames; what is left at its end is dropped."""
+    return [
+        replace(
+            clip,
+            crops=clip.crops[first : first + frames],
+            shapes=clip.shapes[first : first + frames],
+            mel=clip.mel[:, mel_steps(first, frames)],
+        )
+        for first in range(0, len(clip) - frames + 1, frames)
+    ]
 
 
 def auc(near: Floats, far: Floats) -> float:
@@ -99,13 +114,17 @@ def main() -> None:
     parser.add_argument("shards", type=Path)
     parser.add_argument("weights", nargs="?", default="sync-96")
     parser.add_argument("--split", default="val")
+    parser.add_argument("--frames", type=int)
     parser.add_argument("--plot", type=Path)
     chosen = parser.parse_args()
     path = resolve(chosen.weights)
     checkpoint = load(path)
     network = MouthSync(build(MouthSyncConfig, checkpoint.config))
     load_into(network, checkpoint, path)
-    report = measure(network.eval(), load_mouths(chosen.shards, chosen.split, _SHORTEST))
+    clips = load_mouths(chosen.shards, chosen.split, _SHORTEST)
+    if chosen.frames:
+        clips = [piece for clip in clips for piece in cut(clip, chosen.frames)]
+    report = measure(network.eval(), clips)
     if chosen.plot:
         plot(report, chosen.plot)
     print(json.dumps(report))

@@ -44,6 +44,7 @@ COLUMNS = (
     Column("sync_distance", -1, window=True),
     Column("vsync_confidence", 1, window=True),
     Column("vsync_distance", -1, window=True),
+    Column("vsync_at_zero", 1, window=True),
     Column("face_sharpness", 1),
     Column("mouth_sharpness", 1),
     Column("head_dynamics", 1, window=True),

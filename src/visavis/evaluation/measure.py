@@ -144,7 +144,7 @@ class ClipMeasure:
     def _sync(self, result: ModelResult, window: Window, pictures: Sequence[Pixels], meshes: Sequence[Mesh]) -> None:
         for scorer, names in (
             (self._networks.sync, ("sync", "sync_distance")),
-            (self._networks.vsync, ("vsync_confidence", "vsync_distance")),
+            (self._networks.vsync, ("vsync_confidence", "vsync_distance", "vsync_at_zero")),
         ):
             if scorer is None or window.sound is None:
                 continue
@@ -152,7 +152,8 @@ class ClipMeasure:
             # A window that is too short for this network is no fault of the clip's other metrics.
             with suppress(DataError):
                 score = scorer.score(np.stack(pictures), mouths, window.sound)
-                result.add({names[0]: float(score.confidence), names[1]: float(score.distance)})
+                values = (score.confidence, score.distance, score.at_zero)
+                result.add(dict(zip(names, values, strict=False)))  # papers know only the first two
 
     def _features(self, pictures: Sequence[Pixels], window: Sequence[Pixels] | None) -> Features:
         """Features of the Frechet distances, of true or rendered frames."""

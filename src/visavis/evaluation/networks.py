@@ -80,7 +80,8 @@ class MetricNetworks:
         found.face = found._ours(("ffd",), "face network of visavis", _load_face_network)
         found.face_model = found._ours(("aed_expression",), "linear face model", _load_face_model)
         found.sync = found._add(("sync", "sync_distance"), "SyncNet", SYNCNET_FILES, every, _load_published_scorer)
-        found.vsync = found._ours(("vsync_confidence", "vsync_distance"), "sync network of visavis", _load_own_scorer)
+        own_metrics = ("vsync_confidence", "vsync_distance", "vsync_at_zero")
+        found.vsync = found._ours(own_metrics, "sync network of visavis", _load_own_scorer)
         return found
 
     def _add(
