@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from visavis.cli.main import main
+from visavis.face.mesh import LIPS_INNER
 from visavis.face.types import MESH_POINTS
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
@@ -41,6 +42,23 @@ def tiny_mesh() -> NDArray[np.float32]:
     height, turn = 1 - 2 * at, np.pi * (1 + 5**0.5) * np.arange(MESH_POINTS)
     width = np.sqrt(1 - height * height)
     return np.asarray(np.stack([width * np.cos(turn), height, width * np.sin(turn)], 1), np.float32)
+
+
+def talking_mesh(opening: float) -> NDArray[np.float32]:
+    """A mesh in pixels of a 256 square whose lower inner lip hangs down by ``opening`` of the face's height."""
+    mesh = tiny_mesh() * 60 + 128
+    for index in LIPS_INNER[10:]:
+        mesh[index, 1] += 40 * opening
+    return mesh.astype(np.float32)
+
+
+def drawn_speech(seed: int, frames: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """A drawn clip with an invented mesh, and its voice."""
+    face = TalkingFace(seed, 128)
+    pictures = np.stack([frame.pixels for frame in face.frames(frames)])
+    loud = face.loudness(np.arange(frames) / 25)
+    mouths = np.stack([talking_mesh(float(value))[:, :2] / 2 for value in loud])
+    return pictures, mouths, face.sound(frames / 25).samples
 
 
 def good_inputs(folder: Path) -> None:

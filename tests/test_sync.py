@@ -1,9 +1,7 @@
-"""Lip sync: cepstra by hand, SyncNet as published, a network that learns to hear lips, and what is read off them."""
+"""Lip sync: cepstra by hand, SyncNet as published, what is read off distances, and what networks are fed."""
 
 from __future__ import annotations
 
-import tarfile
-from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,38 +13,23 @@ from safetensors.torch import save_file
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from made import tiny_mesh
+from made import drawn_speech, talking_mesh, tiny_mesh
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.mfcc import mfcc
 from visavis.audio.window import SoundWindow
-from visavis.core.errors import ConfigError, DataError, WeightsError
+from visavis.core.errors import WeightsError
 from visavis.evaluation.metrics.lipsync import SHORTEST, SyncScorer, judge
 from visavis.evaluation.metrics.sync_networks import face_crop, mel_of
-from visavis.face.mesh import LIPS, LIPS_INNER
+from visavis.face.mesh import LIPS
 from visavis.face.mouth import CROP_SIZE, SHAPE_VALUES, mirrored, mouth_crop, mouth_shape
 from visavis.face.tracker import FaceTracker
 from visavis.media.frame import Sound
-from visavis.media.synthetic import Pose, TalkingFace, draw, write_clip
-from visavis.nn.mouth_sync import MouthSync, MouthSyncConfig
+from visavis.media.synthetic import Pose, TalkingFace, draw
 from visavis.nn.syncnet import EMBEDDING, SyncNet, embed, offset_distances
-from visavis.training.config import TrainConfig
-from visavis.training.data.mouths import MouthClip, Mouths, load_mouths, still_batch
-from visavis.training.data.shards import ClipRecord, Priors, append
-from visavis.training.loop import Trainer
-from visavis.training.run import train
-from visavis.training.tasks.sync import SyncLosses, SyncTask, contrast_within, soft_targets
-from visavis.weights.checkpoint import load, save
+from visavis.weights.checkpoint import save
 from visavis.weights.convert_syncnet import read_syncnet
 
 Floats = NDArray[np.float32]
-
-
-def talking_mesh(opening: float) -> Floats:
-    """A mesh in pixels of a 256 square whose lower inner lip hangs down by ``opening`` of the face's height."""
-    mesh = tiny_mesh() * 60 + 128
-    for index in LIPS_INNER[10:]:
-        mesh[index, 1] += 40 * opening
-    return mesh.astype(np.float32)
 
 
 # --- cepstra
@@ -114,7 +97,7 @@ def test_syncnet_reads_the_published_table(tmp_path: Path):
     assert table["netcnnaud.18.weight"].shape == (512, 256, 5, 4)
     torch.save(table, tmp_path / "syncnet_v2.model")
     save_file(table, str(tmp_path / "syncnet_v2.safetensors"))
-    pictures, mouths, sound = drawn(0, SHORTEST)
+    pictures, mouths, sound = drawn_speech(0, SHORTEST)
     scorer = SyncScorer.load(tmp_path / "syncnet_v2.model")
     assert scorer.name == "syncnet"
     assert np.isfinite(scorer.distances(pictures, mouths, sound)).all()
@@ -233,175 +216,3 @@ def test_a_clip_hears_what_a_stream_hears():
     window = SoundWindow([Sound(sound, RATE_HZ, Fraction(0))])
     for frame in range(10):
         np.testing.assert_allclose(mel[:, 4 * frame : 4 * frame + 20], window.at(Fraction(frame, 25)), atol=1e-6)
-
-
-# --- learning
-
-
-def invented_clip(seed: int, frames: int = 160) -> MouthClip:
-    """A mouth of noise whose shape and brightness follow how loud its sound is, 0.2 s smooth."""
-    rng = np.random.default_rng(seed)
-    wide = np.convolve(rng.normal(size=4 * frames + 16 + 19), np.hanning(20), "valid")
-    loud = (wide - wide.min()) / (wide.max() - wide.min())
-    mel = np.clip(loud * rng.uniform(0.7, 1, (80, 1)) + rng.normal(0, 0.02, (80, len(loud))), 0, 1)
-    opening = loud[8 : 8 + 4 * frames : 4]  # the middle of each frame's window
-    shapes = np.stack([mouth_shape(talking_mesh(o)) for o in opening])
-    crops = rng.integers(60, 80, (frames, 38, 54)) + (100 * opening[:, None, None] * (np.indices((38, 54))[0] > 18))
-    return MouthClip(f"p{seed % 3}", crops.astype(np.uint8), shapes, mel.astype(np.float32))
-
-
-@pytest.fixture(scope="module")
-def learned() -> MouthSync:
-    """A tiny network after a few steps on invented clips."""
-    losses = SyncLosses(frames=32)
-    config = TrainConfig(MouthSyncConfig.tiny(), losses, "sync", steps=120, batch=6, learning_rate=5e-3)
-    task = SyncTask(config, [invented_clip(seed) for seed in range(6)], [])
-    trainer = Trainer(config, task, torch.device("cpu"))
-    for step in range(config.steps):
-        trainer.step(task.batch(step, config.batch))
-    assert isinstance(trainer.averaged, MouthSync)
-    return trainer.averaged
-
-
-@torch.no_grad()
-def invented_distances(network: MouthSync, clip: MouthClip, shift: int, keep: tuple[float, float] = (1, 1)) -> Floats:
-    """Distances by offset when the sound comes ``shift`` frames early."""
-    late, early = max(-shift, 0), max(shift, 0)
-    batch = still_batch(MouthClip(clip.identity, clip.crops[:120], clip.shapes[:120], clip.mel))
-    mel = np.roll(clip.mel, -4 * (early - late), 1)[:, : 4 * 120 + 16]
-    mouths = network.see(batch.crops, batch.shapes, torch.tensor([keep]))
-    return offset_distances(mouths[0], network.listen(torch.from_numpy(mel)[None])[0], zeros=False).numpy()
-
-
-@pytest.mark.parametrize("keep", [(1, 1), (0, 1), (1, 0)])
-def test_a_trained_network_finds_the_shift_from_either_kind_of_sight(learned: MouthSync, keep: tuple[float, float]):
-    clip = invented_clip(99)
-    for shift in (0, 5, 12):
-        assert abs(judge(invented_distances(learned, clip, shift, keep)).offset - shift) <= 1
-
-
-def test_the_further_the_sound_the_larger_the_distance(learned: MouthSync):
-    distances = np.mean([invented_distances(learned, invented_clip(seed), 0) for seed in (97, 98, 99)], 0)
-    by_shift = (distances[15:] + distances[15::-1]) / 2
-    assert by_shift[0] < by_shift[2] < by_shift[4]
-    assert by_shift[0] + 0.2 < by_shift[5:].min()
-
-
-def test_losses_have_their_known_values():
-    """With vectors that say nothing all answers are alike; perfect ones leave the spread of the targets."""
-    targets = soft_targets(7, 0.8, torch.device("cpu"))
-    same = torch.ones(2, 7, 3) / 3**0.5
-    assert float(contrast_within(same, same, torch.tensor(9.0), targets)) == pytest.approx(np.log(7), abs=1e-5)
-    sharp = soft_targets(7, 0.05, torch.device("cpu"))
-    torch.testing.assert_close(sharp, torch.eye(7))
-    apart = torch.eye(7).expand(2, 7, 7)
-    assert float(contrast_within(apart, apart, torch.tensor(50.0), sharp)) < 1e-6
-
-
-def test_windows_hear_nothing_but_their_own_sound():
-    """The window of a frame and its neighbours: mel outside it must not matter."""
-    torch.manual_seed(0)
-    network = MouthSync(MouthSyncConfig.tiny()).eval()
-    mel = torch.rand(1, 80, 4 * 12 + 16)
-    window = network.config.window
-    whole = network.listen(mel)
-    assert whole.shape == (1, 12 - window + 1, 16)
-    own = network.listen(mel[:, :, 4 * 3 : 4 * (3 + window - 1) + 20])
-    torch.testing.assert_close(whole[:, 3:4], own)
-    crops, shapes = torch.rand(1, 12, *CROP_SIZE), torch.rand(1, 12, SHAPE_VALUES)
-    assert network.see(crops, shapes).shape == whole.shape
-    torch.testing.assert_close(network.see(crops, shapes).norm(dim=2), torch.ones(1, 12 - window + 1))
-
-
-def test_a_batch_of_speech_depends_on_its_number_alone():
-    clips = [invented_clip(seed, 40) for seed in range(3)]
-    first, again = Mouths(clips, frames=30, seed=1), Mouths(clips, frames=30, seed=1)
-    first.batch(0, 2)
-    one, two = first.batch(5, 2), again.batch(5, 2)
-    assert all(torch.equal(a, b) for a, b in zip(vars(one).values(), vars(two).values(), strict=True))
-    assert not torch.equal(one.mel, again.batch(6, 2).mel)
-    assert one.crops.shape == (2, 30, *CROP_SIZE) and one.mel.shape == (2, 80, 4 * 30 + 16)
-
-
-# --- from shards to weights to a score
-
-
-def drawn(seed: int, frames: int) -> tuple[NDArray[np.uint8], Floats, Floats]:
-    """A drawn clip with an invented mesh, and its voice."""
-    face = TalkingFace(seed, 128)
-    pictures = np.stack([frame.pixels for frame in face.frames(frames)])
-    loud = face.loudness(np.arange(frames) / 25)
-    mouths = np.stack([talking_mesh(float(value))[:, :2] / 2 for value in loud])
-    return pictures, mouths, face.sound(frames / 25).samples
-
-
-def write_shard(folder: Path, clips: int, *, speech: bool = True) -> Path:
-    """A shard of drawn clips with invented priors; the last is of split val. In each the face is lost for one frame."""
-    folder.mkdir()
-    with tarfile.open(folder / "a-00000.tar", "w") as shard:
-        for seed in range(clips):
-            video = folder / "clip.mp4"
-            write_clip(video, 2.0, seed=seed, size=64)
-            loud = TalkingFace(seed, 64).loudness(np.arange(50) / 25)
-            mesh = np.stack([talking_mesh(float(value)) / 128 - 1 for value in loud])
-            seen = np.arange(50) != 3
-            sound = TalkingFace(seed, 64).sound(2.0).samples
-            priors = Priors(seen, mesh, np.zeros((50, 64, 64), np.uint8), mel_of(sound, 50))
-            info = {"identity": f"p{seed}", "split": "val" if seed == clips - 1 else "train", "sound_is_speech": speech}
-            append(shard, ClipRecord(f"c{seed}", video.read_bytes(), priors.encode(), info))
-            video.unlink()
-    return folder
-
-
-def test_mouths_are_read_from_where_the_face_is_never_lost(tmp_path: Path):
-    clips = load_mouths(write_shard(tmp_path / "shards", 2), "train", 20)
-    assert [len(clip) for clip in clips] == [46]
-    assert clips[0].mel.shape == (80, 4 * 46 + 16)
-    expected = mel_of(TalkingFace(0, 64).sound(2.0).samples, 50)[:, 16:]
-    np.testing.assert_allclose(clips[0].mel, expected, atol=1 / 255)
-
-
-def test_clips_without_their_speakers_sound_teach_nothing(tmp_path: Path):
-    with pytest.raises(DataError, match="sound"):
-        load_mouths(write_shard(tmp_path / "shards", 2, speech=False), "train", 20)
-
-
-def test_a_run_gives_weights_that_score(tmp_path: Path):
-    shards = write_shard(tmp_path / "shards", 3)
-    recipe = tmp_path / "sync.toml"
-    recipe.write_text(
-        'task = "sync"\nbatch = 2\nlog_every = 1\n[model]\npreset = "tiny"\ndropout = 0.1\n[losses]\nframes = 24\n'
-    )
-    straight = train(recipe, shards, steps=3, out=tmp_path / "straight")
-    train(recipe, shards, ["stop_after_s=1e-9"], steps=3, out=tmp_path / "stopped")
-    resumed = train(recipe, shards, steps=3, resume=True, out=tmp_path / "stopped")
-    one, two = load(straight), load(resumed)
-    assert one.family == "sync" and one.config == {**asdict(MouthSyncConfig.tiny()), "dropout": 0.1}
-    assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
-    scorer = SyncScorer.load(straight)
-    pictures, mouths, sound = drawn(1, 30)
-    score = scorer.score(pictures, mouths, sound)
-    assert score == scorer.score(pictures, mouths, sound)
-    assert score.confidence >= 0 and 0 <= score.distance <= 2 and -15 <= score.offset <= 15
-    assert score.distance == pytest.approx(scorer.distances(pictures, mouths, sound).min())
-
-
-def test_settings_that_cannot_work_are_refused(tmp_path: Path):
-    with pytest.raises(ConfigError, match="hidden"):
-        SyncLosses(hidden=0.9)
-    shards = write_shard(tmp_path / "shards", 1)
-    recipe = tmp_path / "sync.toml"
-    recipe.write_text('task = "sync"\nsplit = "val"\n[model]\npreset = "tiny"\n[losses]\nframes = 7\n')
-    with pytest.raises(ConfigError, match="window"):
-        train(recipe, shards, steps=1, out=tmp_path / "run")
-
-
-def test_what_cannot_be_judged_says_why():
-    scorer = SyncScorer.load()
-    pictures, mouths, sound = drawn(0, SHORTEST)
-    with pytest.raises(DataError, match="too few"):
-        scorer.score(pictures[:-1], mouths[:-1], sound)
-    with pytest.raises(DataError, match="meshes"):
-        scorer.score(pictures, mouths[:-1], sound)
-    with pytest.raises(DataError, match="sound"):
-        scorer.score(pictures, mouths, sound[: len(sound) // 2])
