@@ -95,7 +95,6 @@ def test_evaluation_scores_lip_sync_with_the_packaged_network(tmp_path: Path):
     assert [result.sums[name][0] for name in names] == pytest.approx(expected, abs=0.02)
 
 
-@pytest.mark.slow
 def test_real_speech_is_judged_surest_where_it_was_recorded(shared: Path):
     """Four people that the network has never seen; the mean, since a single clip of two seconds says little."""
     scorer = SyncScorer.load()

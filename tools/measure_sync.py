@@ -8,7 +8,9 @@ Prints one JSON object. For every clip, d(s) is the mean distance of its mouths 
 - ``confidence_at_zero``: median of d over -15..15 minus d(s), mean over clips, by s: what is left of the confidence at
   offset 0 when the sound is shifted by s.
 - ``by_shift``: the same, by |s|.
-- ``clips_within_1``: share of clips whose smallest d lies at -1, 0 or 1; ``offsets`` are those of the score.
+- ``clips_within_1``: share of clips whose smallest d lies at -1, 0 or 1; ``offsets`` are those of the score, by person.
+- ``clips_within_1_of_person``: share of those that lie at most 1 from the median of their person's other clips: footage
+  has offsets of its own, which clips of one recording share.
 - ``windows_within_1``: the same for single windows that meet sound at all 31 shifts; chance is 3 / 31.
 - ``auc_windows``, ``auc_clips``: how often a distance in sync is smaller than one at |s| >= 5.
 """
@@ -71,6 +73,16 @@ def auc(near: Floats, far: Floats) -> float:
     return 1 - float(ranks.sum() - len(near) * (len(near) + 1) / 2) / (len(near) * len(far))
 
 
+def agreements(best: NDArray[np.int_], people: dict[str, NDArray[np.bool_]]) -> list[bool]:
+    """Whether each clip's shift is within 1 of the median of its person's others, where there are others."""
+    found = []
+    for rows in people.values():
+        own = best[rows]
+        if len(own) > 1:
+            found += [abs(own[i] - np.median(np.delete(own, i))) <= 1 for i in range(len(own))]
+    return found
+
+
 def measure(network: MouthSync, clips: list[MouthClip]) -> dict[str, Any]:
     """Everything that the module's docstring names."""
     tables = [shifted(network, clip) for clip in clips]
@@ -79,15 +91,18 @@ def measure(network: MouthSync, clips: list[MouthClip]) -> dict[str, Any]:
     margin = (np.median(means, 1)[:, None] - means).mean(0)
     far = np.abs(_SHIFTS) >= _FAR
     best = _SHIFTS[means.argmin(1)]
+    names = [clip.identity for clip in clips]
+    people = {who: np.array([name == who for name in names]) for who in dict.fromkeys(names)}
     return {
         "clips": len(clips),
-        "people": len({clip.identity for clip in clips}),
+        "people": len(people),
         "windows": sum(table.shape[1] for table in tables),
         "confidence": round(float((np.median(means, 1) - means.min(1)).mean()), 4),
         "confidence_at_zero": {int(s): round(float(m), 4) for s, m in zip(_SHIFTS, margin, strict=True)},
         "by_shift": [round(float(margin[np.abs(_SHIFTS) == s].mean()), 4) for s in range(REACH + 1)],
         "clips_within_1": round(float((np.abs(best) <= 1).mean()), 3),
-        "offsets": sorted(-int(shift) for shift in best),
+        "offsets": {who: sorted(-int(shift) for shift in best[rows]) for who, rows in people.items()},
+        "clips_within_1_of_person": round(float(np.mean(agreements(best, people))), 3),
         "windows_within_1": round(float((np.abs(_SHIFTS[whole.argmin(0)]) <= 1).mean()), 3),
         "auc_windows": round(auc(whole[REACH], whole[far].ravel()), 3),
         "auc_clips": round(auc(means[:, REACH], means[:, far].ravel()), 3),
