@@ -36,7 +36,13 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """Return logits ``[B, 1, h, w]`` for pictures ``[B, 3, S, S]`` in [0, 1]; positive means real."""
+        return self.judge(picture)[0]
+
+    def judge(self, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return logits as :meth:`forward` does, and the feature map of each block, for feature matching."""
         x = picture * 2 - 1
+        features = []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
-        return self.out(x)  # type: ignore[no-any-return]
+            features.append(x)
+        return self.out(x), features

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from visavis.core.errors import ConfigError
 from visavis.motion.types import KeypointMotion
 from visavis.nn.dense_motion import inverse_2x2
 from visavis.nn.thin_plate import evaluate, solve
@@ -29,6 +30,7 @@ class LossWeights:
         equivariance_points, equivariance_jacobians: L_eq of equation 4.
         perceptual: L_per of equation 4; needs the weights of a perceptual network.
         adversarial: the GAN term of equation 4.
+        feature_matching: L1 of the discriminator's features, which steadies the GAN; needs `adversarial`.
     """
 
     l1: float = 10.0
@@ -40,6 +42,12 @@ class LossWeights:
     equivariance_jacobians: float = 1.0
     perceptual: float = 0.0
     adversarial: float = 0.0
+    feature_matching: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse features of a discriminator that does not learn."""
+        if self.feature_matching and not self.adversarial:
+            raise ConfigError("'losses.feature_matching' compares features of the discriminator: set 'adversarial' too")
 
 
 def pyramid_l1(made: Tensor, real: Tensor, weight: Tensor, levels: int = 3) -> Tensor:
@@ -153,3 +161,9 @@ def discriminator_loss(real_logits: Tensor, made_logits: Tensor) -> Tensor:
 def generator_adversarial_loss(made_logits: Tensor) -> Tensor:
     """The GAN term of equation 4 in its non-saturating form, which has the same fixed point and steeper gradients."""
     return F.softplus(-made_logits).mean()
+
+
+def feature_matching(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Mean over the discriminator's feature maps of their L1 (Wang et al. 2018, equation 4)."""
+    distances = [(a.float() - b.detach().float()).abs().mean() for a, b in zip(made, real, strict=True)]
+    return torch.stack(distances).mean()

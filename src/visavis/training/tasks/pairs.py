@@ -26,6 +26,7 @@ from visavis.training.losses import (
     LossWeights,
     choice_l1,
     equivariance,
+    feature_matching,
     generator_adversarial_loss,
     gradient_l1,
     pyramid_l1,
@@ -75,7 +76,7 @@ class PairTask:
         self.perceptual: nn.Module | None = None
         if config.losses.perceptual and config.perceptual != "none":
             self.perceptual = choose(config.perceptual, torch.device("cpu"))
-        self.judge: nn.Module | None = PatchDiscriminator() if config.losses.adversarial else None
+        self.judge: PatchDiscriminator | None = PatchDiscriminator() if config.losses.adversarial else None
 
     @classmethod
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
@@ -139,8 +140,12 @@ class PairTask:
         if self.perceptual is not None:
             losses["perceptual"] = weights.perceptual * self.perceptual(made, real).mean()
         if self.judge is not None:
-            judged = self.judge(made)
+            judged, features = self.judge.judge(made)
             losses["adversarial"] = weights.adversarial * generator_adversarial_loss(judged.float())
+            if weights.feature_matching:
+                with torch.no_grad():
+                    _, wanted = self.judge.judge(real)
+                losses["feature_matching"] = weights.feature_matching * feature_matching(features, wanted)
         return Outcome(losses, real, made)
 
     def _equivariance(self, batch: Batch, driving: KeypointMotion, step: int) -> tuple[Tensor, Tensor]:
