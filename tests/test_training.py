@@ -28,10 +28,12 @@ from visavis.training.config import TrainConfig, read_config
 from visavis.training.data.dataset import Batch
 from visavis.training.data.prepare import prepare
 from visavis.training.data.shards import Priors, read
-from visavis.training.loop import Trainer, batches
+from visavis.training.loop import batches
 from visavis.training.losses import Deformation, LossWeights, equivariance, pyramid_l1, structure_loss
+from visavis.training.machine import OneDevice
 from visavis.training.run import train
 from visavis.training.tasks.avfr import AvfrTask
+from visavis.training.trainer import Trainer
 from visavis.weights.checkpoint import load
 
 TOML = """
@@ -106,7 +108,7 @@ def test_priors_survive_coding_within_their_step():
 def test_a_batch_depends_on_its_number_alone(shards: Path):
     config = TrainConfig(model=AvfrConfig.tiny(), losses=LossWeights(), seed=3, stride=2)
     task = AvfrTask.start(config, shards, {}, print)
-    streamed = list(batches(task, 0, 3, 2))
+    streamed = list(batches(task, range(3), 2, threads=2))
     again = task.batch(2, 2)
     assert isinstance(streamed[1], Batch) and isinstance(streamed[2], Batch)
     assert torch.equal(streamed[2].source, again.source)
@@ -151,15 +153,15 @@ def test_losses_vanish_for_equal_pictures_and_weigh_regions():
 
 def test_every_loss_of_the_paper_reaches_the_network(shards: Path):
     """With the GAN on, both networks learn; equivariance alone reaches the detector."""
-    config = TrainConfig(model=AvfrConfig.tiny(), losses=LossWeights(adversarial=1.0), batch=2, steps=10, stride=2)
+    weights = LossWeights(adversarial=1.0, feature_matching=1.0)
+    config = TrainConfig(model=AvfrConfig.tiny(), losses=weights, steps=10, stride=2)
     task = AvfrTask.start(config, shards, {}, print)
-    trainer = Trainer(config, task, torch.device("cpu"))
+    trainer = Trainer(config, task, OneDevice())
     assert task.judge is not None
     before = [p.clone() for p in task.judge.parameters()]
-    batch = task.batch(0, 2)
-    losses = trainer.step(batch)
-    expected = {"l1", "equivariance_points", "equivariance_jacobians", "adversarial", "discriminator"}
-    assert expected <= losses.keys()
+    losses = trainer.step([task.batch(0, 2)])
+    expected = {"l1", "equivariance_points", "equivariance_jacobians", "adversarial", "feature_matching"}
+    assert expected | {"discriminator"} <= losses.keys()
     assert all(torch.isfinite(loss) for loss in losses.values())
     assert any(not torch.equal(a, b) for a, b in zip(before, task.judge.parameters(), strict=True))
 
@@ -204,12 +206,13 @@ def test_a_keypoint_run_gives_weights_that_reenact(shards: Path, tmp_path: Path)
     """The same loop trains another family; its weights are loaded by name of the file alone."""
     config = tmp_path / "run.toml"
     config.write_text('task = "keypoint"\nbatch = 2\nstride = 2\nlog_every = 1\n[model]\npreset = "tiny"\n')
-    weights = train(config, shards, steps=2, out=tmp_path / "run", device="cpu")
-    generator = load_generator(str(weights), device="cpu")
+    report = train(config, shards, steps=2, out=tmp_path / "run", device="cpu")
+    assert report is not None
+    generator = load_generator(report.weights, device="cpu")
     assert (generator.family, generator.size) == ("keypoint", 64)
     seen = Observation(np.zeros((64, 64, 3), np.uint8))
     assert generator.render(generator.prepare([seen]), generator.analyse(seen), None).shape == (1, 3, 64, 64)
-    assert cv2.imread(str(tmp_path / "run/sheet.png")).shape == (2 * 64, 3 * 64, 3)
+    assert cv2.imread(str(tmp_path / "run/sheets/step-00000002.png")).shape == (2 * 64, 3 * 64, 3)
 
 
 RECIPES = Path(__file__).parents[1] / "src/visavis/training/recipes"

@@ -40,5 +40,5 @@ if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
         "${pip[@]}" 'torch==2.13.0'
     fi
 fi
-"${pip[@]}" -e '.[dev]'
+"${pip[@]}" -e '.[dev,train]'
 "$venv/bin/python" -c 'import cv2, mediapipe' 2>/dev/null || install_system_libraries

@@ -1,24 +1,26 @@
-"""Checkpoints of a run: everything that going on needs, written aside and renamed, two of them kept."""
+"""Checkpoints of a run: everything that going on needs, written aside and renamed; the one before is kept too."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from visavis.core.errors import ConfigError, DataError, WeightsError
-from visavis.training.loop import Trainer
+from visavis.core.errors import ConfigError, DataError, OutputError, WeightsError
+from visavis.training.loop import DivergedError
+from visavis.training.trainer import Trainer
 from visavis.weights.checkpoint import load, load_into, save
 
 WEIGHTS = "weights.safetensors"
 _STATE = "state.safetensors"
 _PROGRESS = "progress.json"
 _FIXED = "fixed."
-_KEPT = 2
 
 
 def holds_run(out: Path) -> bool:
@@ -27,9 +29,34 @@ def holds_run(out: Path) -> bool:
 
 
 def write(trainer: Trainer, out: Path) -> None:
-    """Write everything a resumed run needs aside, then rename it into place as one folder."""
-    task, config = trainer.task, trainer.config
+    """Write everything a resumed run needs aside, then rename it into place as one folder.
+
+    Whatever moment the process is killed at, the pointer in ``progress.json`` names a complete checkpoint.
+
+    Raises:
+        DivergedError: weights are not finite; what was written before stays.
+        OutputError: the disk is full, or the folder cannot be written to.
+    """
     folder = out / f"step-{trainer.steps_done:08d}"
+    if holds_run(out) and last_checkpoint(out) == folder and folder.is_dir():
+        return  # the state of this very step; removing it to write it again could lose it
+    _refuse_infinite(trainer)
+    try:
+        _write(trainer, folder, out)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"{folder}: the checkpoint cannot be written ({error})") from error
+
+
+def _refuse_infinite(trainer: Trainer) -> None:
+    for network in (trainer.task.network, trainer.averaged):
+        for name, tensor in network.state_dict().items():
+            if not tensor.isfinite().all():
+                raise DivergedError(f"step {trainer.steps_done}: {name} is not finite; the last checkpoint is kept")
+
+
+def _write(trainer: Trainer, folder: Path, out: Path) -> None:
+    task, config = trainer.task, trainer.config
+    before = last_checkpoint(out) if holds_run(out) else folder
     aside = out / ".writing"
     _remove(aside)
     aside.mkdir()
@@ -48,12 +75,20 @@ def write(trainer: Trainer, out: Path) -> None:
     pointer = out / f".{_PROGRESS}"
     pointer.write_text(json.dumps({"steps": trainer.steps_done, "checkpoint": folder.name}), encoding="utf-8")
     pointer.replace(out / _PROGRESS)
-    link = out / f".{WEIGHTS}"
+    publish(out)
+    for other in set(out.glob("step-*")) - {folder, before}:
+        _remove(other)
+
+
+def publish(out: Path) -> None:
+    """Give the last checkpoint's weights their place at the top of the run's folder."""
+    weights, link = last_checkpoint(out) / WEIGHTS, out / f".{WEIGHTS}"
     link.unlink(missing_ok=True)
-    link.hardlink_to(folder / WEIGHTS)
+    try:
+        link.hardlink_to(weights)
+    except OSError:  # not every file system has links
+        shutil.copyfile(weights, link)
     link.replace(out / WEIGHTS)
-    for old in sorted(out.glob("step-*"))[:-_KEPT]:
-        _remove(old)
 
 
 def _remove(folder: Path) -> None:
@@ -68,7 +103,8 @@ def _optimiser_state(name: str, optimiser: torch.optim.Optimizer) -> dict[str, T
     return {f"{name}.{i}.{key}": torch.as_tensor(value) for i, values in state.items() for key, value in values.items()}
 
 
-def _last(out: Path) -> Path:
+def last_checkpoint(out: Path) -> Path:
+    """Folder of the last complete checkpoint of a run."""
     try:
         progress = json.loads((out / _PROGRESS).read_text(encoding="utf-8"))
         return out / str(progress["checkpoint"])
@@ -84,11 +120,11 @@ def load_state(out: Path) -> dict[str, Tensor]:
         WeightsError: it is damaged.
     """
     try:
-        return load_file(_last(out) / _STATE)
+        return load_file(last_checkpoint(out) / _STATE)
     except DataError:
         raise
     except Exception as error:  # safetensors raises its own kinds
-        raise WeightsError(f"{_last(out)}: the checkpoint is damaged ({error})") from error
+        raise WeightsError(f"{last_checkpoint(out)}: the checkpoint is damaged ({error})") from error
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -113,7 +149,7 @@ def restore(trainer: Trainer, state: Mapping[str, Tensor], out: Path) -> None:
         if task.judge is not None and trainer.judge_optimiser is not None:
             task.judge.load_state_dict(_part(state, "judge."))
             _restore_optimiser(trainer.judge_optimiser, _part(state, "judge_optimiser."))
-        weights = _last(out) / WEIGHTS
+        weights = last_checkpoint(out) / WEIGHTS
         load_into(trainer.averaged, load(weights), weights)
     except (RuntimeError, WeightsError) as error:
         raise ConfigError(f"{out}: was started with another network; give the same settings to resume") from error

@@ -21,9 +21,11 @@ class TrainConfig:
         losses: weight of each loss, likewise.
         task: what is learned, a name of :mod:`visavis.training.tasks.registry`.
         steps: optimiser steps in all; `epochs` of the paper are this run's steps divided into 100 parts.
-        batch: samples a step.
+        batch: samples of one process at a time.
+        accumulate: how many such batches make a step.
         learning_rate: at the start.
         schedule: `paper` drops tenfold at 60 and 90 of 100 parts; `cosine` falls to zero with a short warm-up.
+        compile: let torch.compile fuse the parts of the network; pays on a GPU and in long runs.
         ema: decay of the averaged weights, which are the ones that are saved for use.
         precision: `fp32` or `bf16` (autocast; keypoints stay in fp32).
         split: which split of the shards to learn from.
@@ -31,7 +33,8 @@ class TrainConfig:
         seed: of everything random.
         checkpoint_every_s: seconds between checkpoints.
         log_every: steps between log lines.
-        stop_after_s: stop with a checkpoint after so many seconds; 0 for never.
+        threads: that make batches ahead; one keeps about 60 samples a second coming.
+        stop_after_s: stop with a checkpoint after so many seconds, reading the data included; 0 for never.
         region_weight: how much more the mouth and the eyes count.
         far_share: how often the source is the one of several candidates that differs most from the driving frame.
         jitter: strength of the colour transforms.
@@ -44,20 +47,29 @@ class TrainConfig:
     task: str = "avfr"
     steps: int = 20_000
     batch: int = 8
+    accumulate: int = 1
     learning_rate: float = 1e-3
     schedule: Literal["paper", "cosine"] = "paper"
     ema: float = 0.999
+    compile: bool = False
     precision: Literal["fp32", "bf16"] = "fp32"
     split: str = "train"
     stride: int = 5
     seed: int = 0
     checkpoint_every_s: float = 300.0
     log_every: int = 20
+    threads: int = 2
     stop_after_s: float = 0.0
     region_weight: float = 2.0
     far_share: float = 0.5
     jitter: float = 0.1
     perceptual: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse counts that no run can have."""
+        for name in ("steps", "batch", "accumulate", "stride", "log_every", "threads"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"'{name}' must be at least 1, not {getattr(self, name)}")
 
 
 def read_config(path: Path, settings: Sequence[str] = ()) -> TrainConfig:

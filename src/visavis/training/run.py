@@ -1,21 +1,65 @@
-"""A training run in a folder: settings, log, sheets, and going on where it stopped."""
+"""A training run in a folder: settings, data, machine, and going on where it stopped."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import cv2
 import torch
+from torch import Tensor
 
-from visavis.core.errors import ConfigError, OutputError
-from visavis.training.checkpoint import WEIGHTS, holds_run, load_state, restore, stored_by_task, write
-from visavis.training.config import read_config
-from visavis.training.loop import StepLog, Trainer
+from visavis.core.errors import ConfigError
+from visavis.training.checkpoint import (
+    WEIGHTS,
+    holds_run,
+    last_checkpoint,
+    load_state,
+    publish,
+    restore,
+    stored_by_task,
+    write,
+)
+from visavis.training.config import TrainConfig, read_config
+from visavis.training.identity import check_same, describe_run, record
+from visavis.training.journal import Journal
+from visavis.training.loop import StepLog
 from visavis.training.loop import run as run_loop
+from visavis.training.machine import Machine, open_machine
 from visavis.training.tasks.registry import task_class
+from visavis.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a run came to.
+
+    Attributes:
+        steps: done in all.
+        seconds: that this process took over its steps.
+        samples_per_s: over those seconds.
+        losses: weighted losses of the last log line; empty if there was none.
+        weights: file of the averaged weights.
+        checkpoint: folder to resume from.
+        device, precision: where and how it was computed.
+        perceptual: network of the perceptual loss, ``none`` without one.
+    """
+
+    steps: int
+    seconds: float
+    samples_per_s: float
+    losses: dict[str, float]
+    weights: str
+    checkpoint: str
+    device: str
+    precision: str
+    perceptual: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
 
 
 def train(
@@ -27,62 +71,104 @@ def train(
     resume: bool = False,
     out: Path,
     device: str = "auto",
+    devices: int = 1,
     say: Callable[[str], None] = lambda line: None,
-) -> Path:
-    """Train as a TOML file says; returns the path of the weights.
+    saved: Callable[[], None] = lambda: None,
+) -> TrainReport | None:
+    """Train as a TOML file says; returns what it came to, in the first of several processes.
 
     Args:
         config_path: settings of :class:`TrainConfig`.
         data: folder of shards.
         settings: ``key=value`` in place of the file's.
         steps: in place of the file's steps.
-        resume: go on from the checkpoint in ``out``.
-        out: folder of the run; holds the averaged weights, the state to resume from, and log.jsonl.
+        resume: go on from the checkpoint in ``out``, or begin if there is none yet.
+        out: folder of the run; holds the averaged weights, the state to resume from, the log and sheets.
         device: auto, cpu or cuda.
+        devices: how many; more than one needs Lightning Fabric.
         say: called with each line of progress.
+        saved: called after each checkpoint, when it is in its place.
 
     Raises:
         ConfigError: unknown or wrong settings, or a folder that holds another run.
         DataError: no shards, or damaged ones.
+        DivergedError: losses or weights are no longer finite.
     """
-    config = read_config(config_path, settings)
+    began, config = time.monotonic(), read_config(config_path, settings)
     if steps is not None:
         config = replace(config, steps=steps)
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"--device {device}: choose auto, cpu or cuda")
-    where = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-    started_before = holds_run(out)
-    if started_before and not resume:
+    if holds_run(out) and not resume:
         raise ConfigError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
-    state = load_state(out) if started_before else {}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made a folder ({error.strerror})") from error
-    torch.manual_seed(config.seed)
-    task = task_class(config.task).start(config, data, stored_by_task(state), say)
-    trainer = Trainer(config, task, where)
-    if started_before:
-        restore(trainer, state, out)
+    machine = open_machine(device, config.precision, devices)
+    if machine.rank > 0:
+        state = load_state(out) if holds_run(out) else {}
+        trainer = _trainer(config, data, machine, state, out, lambda line: None)
+        run_loop(trainer, log=lambda entry: None, checkpoint=lambda: None, began=began)
+        return None
+    state = _begin(out, describe_run(config, machine, data))
+    trainer = _trainer(config, data, machine, state, out, say)
+    if state:
         say(f"resumed at step {trainer.steps_done}")
-    del state
-    with (out / "log.jsonl").open("a", encoding="utf-8") as journal:
+    return _run(trainer, out, began, say, saved)
+
+
+def _run(
+    trainer: Trainer, out: Path, began: float, say: Callable[[str], None], saved: Callable[[], None]
+) -> TrainReport:
+    """Run the loop with all that a run writes."""
+    config, machine, task = trainer.config, trainer.machine, trainer.task
+    samples = config.batch * config.accumulate * machine.world
+    started, first, logged = time.monotonic(), trainer.steps_done, dict[str, float]()
+    with Journal(out, steps=config.steps, samples=samples, resumed_at=first, say=say) as journal:
 
         def log(entry: StepLog) -> None:
-            journal.write(json.dumps(asdict(entry)) + "\n")
-            journal.flush()
-            left_s = (config.steps - entry.step) * entry.seconds
-            losses = " ".join(f"{name} {value:.4f}" for name, value in entry.losses.items())
-            say(
-                f"step {entry.step}/{config.steps}  {config.batch / entry.seconds:.1f} samples/s  "
-                f"{left_s / 60:.0f} min left  {losses}"
-            )
+            logged.update(entry.losses)
+            journal.log(entry)
 
         def checkpoint() -> None:
             write(trainer, out)
             sheet = task.sheet(trainer.averaged)
             if sheet is not None:
-                cv2.imwrite(str(out / "sheet.png"), sheet[..., ::-1])
+                journal.sheet(trainer.steps_done, sheet)
+            saved()
 
-        run_loop(trainer, log=log, checkpoint=checkpoint)
-    return out / WEIGHTS
+        run_loop(trainer, log=log, checkpoint=checkpoint, began=began)
+    seconds = time.monotonic() - started
+    return TrainReport(
+        steps=trainer.steps_done,
+        seconds=seconds,
+        samples_per_s=(trainer.steps_done - first) * samples / seconds,
+        losses=logged,
+        weights=str(out / WEIGHTS),
+        checkpoint=str(last_checkpoint(out)),
+        device=str(machine.device),
+        precision=config.precision,
+        perceptual=str(task.meta().get("perceptual", "none")),
+    )
+
+
+def _begin(out: Path, about: dict[str, Any]) -> dict[str, Tensor]:
+    """The state to go on from, empty for a new run, whose description is written down."""
+    if holds_run(out):
+        check_same(out, about)
+        state = load_state(out)
+        publish(out)  # the process may have been killed just before
+        return state
+    record(out, about)
+    return {}
+
+
+def _trainer(
+    config: TrainConfig,
+    data: Path,
+    machine: Machine,
+    state: Mapping[str, Tensor],
+    out: Path,
+    say: Callable[[str], None],
+) -> Trainer:
+    torch.manual_seed(config.seed)
+    task = task_class(config.task).start(config, data, stored_by_task(state), say)
+    trainer = Trainer(config, task, machine)
+    if state:
+        restore(trainer, state, out)
+    return trainer

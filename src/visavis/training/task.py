@@ -30,14 +30,6 @@ class TensorBatch:
         """Return the same batch on ``device``."""
         return type(self)(*[getattr(self, part.name).to(device, non_blocking=True) for part in fields(self)])
 
-    def channels_last(self) -> Self:
-        """Return the same batch with its pictures laid out as convolutions like them."""
-        return type(self)(*[_channels_last(getattr(self, part.name)) for part in fields(self)])
-
-
-def _channels_last(tensor: Tensor) -> Tensor:
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
-
 
 @dataclass(frozen=True)
 class Outcome:
