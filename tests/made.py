@@ -1,10 +1,11 @@
-"""What tests make for themselves: a drawn person, a drawn clip, tiny weights, and files that are bad on purpose."""
+"""What tests make for themselves: a drawn person, clips and shards, tiny weights, and files that are bad on purpose."""
 
 from __future__ import annotations
 
 import pickle
 import struct
 import sys
+import tarfile
 import zlib
 from collections.abc import Sequence
 from fractions import Fraction
@@ -21,6 +22,7 @@ from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.media.still import write_picture
 from visavis.media.synthetic import TalkingFace, draw, write_clip, write_wave
+from visavis.training.data.shards import ClipRecord, Priors, append
 from visavis.weights.checkpoint import save
 
 FRAMES = 6
@@ -67,6 +69,27 @@ def good_inputs(folder: Path) -> None:
     write_clip(folder / "driving.mp4", float(FRAMES / FPS), seed=1, size=256, fps=FPS)
     write_wave(folder / "voice.wav", TalkingFace(2).sound(1.0))
     tiny_weights(folder / "tiny.safetensors")
+
+
+def made_shards(folder: Path, *, clips: int = 2, size: int = 64) -> Path:
+    """Write a shard of drawn people whose priors are made up: nothing has to be tracked, so it takes no time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(folder / "train-00000.tar", "w") as shard:
+        for seed in range(clips):
+            clip = folder.parent / "clip.mp4"
+            write_clip(clip, float(FRAMES / FPS), seed=seed, size=size, fps=FPS)
+            info = {"identity": f"drawn{seed}", "split": "train", "sound_is_speech": True}
+            append(shard, ClipRecord(f"drawn{seed}", clip.read_bytes(), _made_priors(seed).encode(), info))
+    return folder
+
+
+def _made_priors(seed: int) -> Priors:
+    rng = np.random.default_rng(seed)
+    sway = 0.05 * rng.standard_normal((FRAMES, 1, 3)) + 0.01 * rng.standard_normal((FRAMES, MESH_POINTS, 3))
+    mesh = (0.6 * tiny_mesh() + sway).astype(np.float32)
+    masks = np.zeros((FRAMES, 64, 64), np.uint8)
+    masks[:, 8:, 16:48] = 255
+    return Priors(np.ones(FRAMES, bool), mesh, masks, rng.random((80, 4 * FRAMES + 16)).astype(np.float32))
 
 
 def bad_inputs(folder: Path) -> None:
