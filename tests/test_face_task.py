@@ -165,7 +165,7 @@ def test_a_run_leaves_weights_that_load_and_a_sheet(tmp_path: Path):
     assert network.config == FaceConfig.tiny(identities=2)
     assert network.embedding(torch.rand(1, 3, 64, 64)).norm() == pytest.approx(1, abs=1e-5)
     assert json.loads((tmp_path / "run/log.jsonl").read_text().splitlines()[-1])["step"] == 3
-    assert cv2.imread(str(tmp_path / "run/sheet.png")).shape[0] == 64
+    assert cv2.imread(str(tmp_path / "run/sheets/step-00000003.png")).shape[0] == 64
 
 
 def test_the_recipe_is_of_the_packaged_network():

@@ -24,7 +24,8 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many devices; needs Lightning Fabric for several.")] = 1,
     perceptual: Annotated[
-        str | None, typer.Option(help="Weights of the perceptual loss: a file, or none; by default the best at hand.")
+        str | None,
+        typer.Option(help="lpips, vgg19, face-128, a file of their weights, or none; default: the first at hand."),
     ] = None,
     stop_after: Annotated[
         float | None,
