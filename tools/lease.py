@@ -23,7 +23,7 @@ from pathlib import Path
 
 from visavis.core.errors import DataError, VisavisError
 from visavis.training.checkpoint import WEIGHTS, holds_run, last_checkpoint
-from visavis.training.data.shards import ClipRecord, append, read
+from visavis.training.data.shards import ShardWriter, read
 from visavis.training.run import train
 
 MIB = 2**20
@@ -32,30 +32,22 @@ MARGIN_S = 25.0  # for a last step, its checkpoint and the copy
 
 
 def pack(shards: Path, out: Path, most_mib: float) -> list[Path]:
-    """Repack shards into tar files of at most ``most_mib``, each of which can travel alone."""
+    """Repack shards into tar files of at most ``most_mib``, each of which can travel alone.
+
+    Raises:
+        DataError: ``out`` holds shards already, or a clip is larger than that by itself.
+    """
+    if any(out.glob("*.tar")):
+        raise DataError(f"{out}: holds shards already; choose an empty folder")
     out.mkdir(parents=True, exist_ok=True)
-    pieces: list[Path] = []
-    size, tar = 0, None
-    for record in read(shards):
-        needed = _bytes_in_tar(record)
-        if needed > most_mib * MIB:
-            raise DataError(f"{record.name}: is larger than a piece of {most_mib} MiB by itself")
-        if tar is None or size + needed > most_mib * MIB:
-            if tar is not None:
-                tar.close()
-            pieces.append(out / f"piece-{len(pieces):03d}.tar")
-            size, tar = 2 * tarfile.RECORDSIZE, tarfile.open(pieces[-1], "w")  # noqa: SIM115 - closed when it is full
-        append(tar, record)
-        size += needed
-    if tar is not None:
-        tar.close()
+    with ShardWriter(out, int(most_mib * MIB), lambda names: None) as writer:
+        for record in read(shards):
+            writer.add(record)
+    pieces = sorted(out.glob("*.tar"))
+    for piece in pieces:
+        if piece.stat().st_size > most_mib * MIB:
+            raise DataError(f"{piece}: holds a clip that is larger than {most_mib} MiB by itself")
     return pieces
-
-
-def _bytes_in_tar(record: ClipRecord) -> int:
-    with io.BytesIO() as file, tarfile.open(fileobj=file, mode="w") as tar:
-        append(tar, record)
-        return tar.offset
 
 
 def leave(run: Path, back: Path, most_mib: float, piece_mib: float) -> str:
