@@ -22,9 +22,10 @@ from visavis.nn.syncnet import offset_distances
 from visavis.training.config import TrainConfig
 from visavis.training.data.mouths import MouthClip, Mouths, load_mouths, still_batch
 from visavis.training.data.shards import ClipRecord, Priors, append
-from visavis.training.loop import Trainer
+from visavis.training.machine import OneDevice
 from visavis.training.run import train
 from visavis.training.tasks.sync import SyncLosses, SyncTask, contrast_within, soft_targets
+from visavis.training.trainer import Trainer
 from visavis.weights.checkpoint import load
 
 Floats = NDArray[np.float32]
@@ -51,9 +52,9 @@ def learned() -> MouthSync:
     losses = SyncLosses(frames=32)
     config = TrainConfig(MouthSyncConfig.tiny(), losses, "sync", steps=120, batch=6, learning_rate=5e-3)
     task = SyncTask(config, [invented_clip(seed) for seed in range(6)], [])
-    trainer = Trainer(config, task, torch.device("cpu"))
+    trainer = Trainer(config, task, OneDevice())
     for step in range(config.steps):
-        trainer.step(task.batch(step, config.batch))
+        trainer.step([task.batch(step, config.batch)])
     assert isinstance(trainer.averaged, MouthSync)
     return trainer.averaged
 
@@ -158,9 +159,10 @@ def test_a_run_gives_weights_that_score(tmp_path: Path):
     recipe.write_text(
         'task = "sync"\nbatch = 2\nlog_every = 1\n[model]\npreset = "tiny"\ndropout = 0.1\n[losses]\nframes = 24\n'
     )
-    straight = train(recipe, shards, steps=3, out=tmp_path / "straight")
+    train(recipe, shards, steps=3, out=tmp_path / "straight")
     train(recipe, shards, ["stop_after_s=1e-9"], steps=3, out=tmp_path / "stopped")
-    resumed = train(recipe, shards, steps=3, resume=True, out=tmp_path / "stopped")
+    train(recipe, shards, steps=3, resume=True, out=tmp_path / "stopped")
+    straight, resumed = (tmp_path / run / "weights.safetensors" for run in ("straight", "stopped"))
     one, two = load(straight), load(resumed)
     assert one.family == "sync" and one.config == {**asdict(MouthSyncConfig.tiny()), "dropout": 0.1}
     assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
