@@ -31,3 +31,7 @@ class DataError(VisavisError):
 
 class OutputError(VisavisError):
     """A result cannot be written where it was asked for."""
+
+
+class CodecError(VisavisError):
+    """A coded call is damaged, of another version, or does not fit the weights at hand."""
