@@ -1,0 +1,130 @@
+"""The file form of a call, ``.vsv``: a mark, then each packet after its length. A cut file reads up to the cut."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from visavis.codec.bitstream import MOST_PACKET_BYTES
+from visavis.codec.fields import write_varint
+from visavis.core.errors import CodecError, OutputError
+
+MARK = b"VSV1"
+_HIGH, _LOW = 0x80, 0x7F
+
+
+def is_call(path: Path) -> bool:
+    """Whether a file begins as a call does."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MARK)) == MARK
+    except OSError:
+        return False
+
+
+def record(packet: bytes) -> bytes:
+    """A packet as it lies in a file."""
+    return write_varint(len(packet)) + packet
+
+
+class CallWriter:
+    """Writes packets aside; the file appears under its name when the ``with`` block ends without an exception.
+
+    Args:
+        path: the file; whatever has its name is replaced.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._disk_errors():
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:60]}-", suffix=path.suffix)
+            self._aside, self._file = Path(name), os.fdopen(handle, "wb")
+            self._file.write(MARK)
+
+    def write(self, packet: bytes) -> None:
+        """Append a packet."""
+        with self._disk_errors():
+            self._file.write(record(packet))
+
+    def __enter__(self) -> CallWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            with self._disk_errors():
+                self._file.close()
+                if error is None:
+                    mask = os.umask(0)
+                    os.umask(mask)
+                    self._aside.chmod(0o666 & ~mask)
+                    self._aside.replace(self.path)
+        finally:
+            self._aside.unlink(missing_ok=True)
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror})") from error
+
+
+class CallReader:
+    """Iterates over a file's packets, holding one at a time.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        cut: after iterating, whether the file ended inside a packet.
+
+    Raises:
+        CodecError: the file is not a call, cannot be read, or holds a packet of impossible length.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.cut = Path(path), False
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            with self.path.open("rb") as file:
+                if file.read(len(MARK)) != MARK:
+                    raise CodecError(f"{self.path}: is not a call (.vsv)")
+                yield from self._packets(file)
+        except FileNotFoundError as error:
+            raise CodecError(f"{self.path}: no such file") from error
+        except OSError as error:
+            raise CodecError(f"{self.path}: cannot be read ({error.strerror})") from error
+
+    def _packets(self, file: BinaryIO) -> Iterator[bytes]:
+        while (length := self._length(file)) is not None:
+            packet = file.read(length)
+            if len(packet) < length:
+                self.cut = True
+                return
+            yield packet
+
+    def _length(self, file: BinaryIO) -> int | None:
+        first = file.read(1)
+        if not first:
+            return None
+        length = first[0]
+        if length & _HIGH:
+            second = file.read(1)
+            if not second:
+                self.cut = True
+                return None
+            length = (length & _LOW) | second[0] << 7
+        if not 1 <= length <= MOST_PACKET_BYTES:
+            raise CodecError(f"{self.path}: is damaged; a packet of {length} bytes where at most 1,100 are allowed")
+        return length
