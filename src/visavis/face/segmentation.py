@@ -25,6 +25,10 @@ class Segmenter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free MediaPipe's graph."""
         if self._graph is not None:
             self._graph.close()
             self._graph = None

@@ -73,6 +73,28 @@ def unbroken(container: InputContainer, layout: str, rate_hz: int) -> Iterator[t
         reached += samples.shape[1]
 
 
+class Resampler:
+    """Changes the rate of mono samples as they come; the first sample out is the first one in.
+
+    Args:
+        from_hz, to_hz: rates.
+    """
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        self._from_hz = from_hz
+        self._resampler = av.AudioResampler("fltp", "mono", to_hz)
+        self._given = 0
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take ``float32 [N]``; return what can be told of the result by now (a fraction of a millisecond less)."""
+        if not len(samples):
+            return np.zeros(0, np.float32)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], np.float32), "fltp", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = self._from_hz, self._given, Fraction(1, self._from_hz)
+        self._given += len(samples)
+        return np.concatenate([np.zeros(0, np.float32), *(plane[0] for plane in _planes(self._resampler, frame))])
+
+
 def _planes(resampler: av.AudioResampler | None, frame: av.AudioFrame | None) -> Iterator[Planes]:
     for piece in [] if resampler is None else resampler.resample(frame):
         yield np.asarray(piece.to_ndarray(), np.float32)

@@ -1,0 +1,48 @@
+"""The head's angles, read off rigid points of the mesh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_OUTER_CORNERS = (33, 263)  # of the eyes, left and right in the picture
+_BROW_TO_NOSE = (10, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadAngles:
+    """How a head is turned, in degrees.
+
+    Attributes:
+        yaw: positive when the side of the face that is on the right in the picture goes away from the camera.
+        pitch: positive when the chin goes away from the camera. Its zero depends on the person; differences count.
+        roll: positive clockwise, as the picture shows it.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+    def apart(self, other: HeadAngles) -> tuple[float, float, float]:
+        """Degrees of ``(yaw, pitch, roll)`` between two heads, none negative."""
+        return abs(self.yaw - other.yaw), abs(self.pitch - other.pitch), abs(self.roll - other.roll)
+
+
+def head_angles(mesh: NDArray[np.float32]) -> HeadAngles:
+    """Angles of a mesh ``float32 [478, 3]``, in pixels or crop coordinates alike."""
+    left, right = mesh[list(_OUTER_CORNERS)].astype(np.float64)
+    top, bottom = mesh[list(_BROW_TO_NOSE)].astype(np.float64)
+    across = _unit(right - left)
+    down = bottom - top
+    down = _unit(down - (down @ across) * across)
+    return HeadAngles(
+        yaw=float(np.degrees(np.arcsin(across[2]))),
+        pitch=float(np.degrees(np.arcsin(down[2]))),
+        roll=float(np.degrees(np.arctan2(across[1], across[0]))),
+    )
+
+
+def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9))
