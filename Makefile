@@ -17,7 +17,10 @@ demo: setup
 	$(BIN)/python -m visavis.media.synthetic out/portrait.png out/driving.mp4
 	$(BIN)/visavis reenact out/portrait.png out/driving.mp4 -o out/reenacted.mp4 --force
 	$(BIN)/visavis reenact out/portrait.png out/driving.mp4 -o out/reenacted-absolute.mp4 --motion absolute --force
-	@echo "look at out/reenacted.mp4 and out/reenacted-absolute.mp4"
+	$(BIN)/visavis encode out/driving.mp4 -o out/call.vsv --force
+	$(BIN)/visavis inspect out/call.vsv
+	$(BIN)/visavis decode out/call.vsv -o out/call.mp4 --force
+	@echo "look at out/reenacted.mp4, out/reenacted-absolute.mp4, and out/call.mp4, which came through out/call.vsv"
 
 lint: setup
 	$(BIN)/ruff check src tests tools benchmarks

@@ -16,7 +16,19 @@ import pytest
 from made import FRAMES, good_inputs, run, tiny_weights
 from visavis.media.reader import VideoReader
 
-VERBS = ("reenact", "prepare", "train", "evaluate", "inspect", "bench", "doctor", "weights", "study")
+VERBS = (
+    "reenact",
+    "encode",
+    "decode",
+    "prepare",
+    "train",
+    "evaluate",
+    "inspect",
+    "bench",
+    "doctor",
+    "weights",
+    "study",
+)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from visavis.core.errors import VisavisError
     from visavis.media.frame import Frame, Sound
+    from visavis.pipelines.call.decoder import CallDecoder
+    from visavis.pipelines.call.encoder import CallEncoder
+    from visavis.pipelines.call.files import EncodeOptions, decode_file, encode_file
+    from visavis.pipelines.call.settings import CallSettings
+    from visavis.pipelines.call.weights import WeightsId
     from visavis.pipelines.files import ReenactOptions, ReenactReport, reenact_file
     from visavis.pipelines.load import load_generator
     from visavis.pipelines.reenact import Reenactor
@@ -19,23 +24,37 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CallDecoder": "visavis.pipelines.call.decoder",
+    "CallEncoder": "visavis.pipelines.call.encoder",
+    "CallSettings": "visavis.pipelines.call.settings",
+    "EncodeOptions": "visavis.pipelines.call.files",
     "Frame": "visavis.media.frame",
     "ReenactOptions": "visavis.pipelines.files",
     "ReenactReport": "visavis.pipelines.files",
     "Reenactor": "visavis.pipelines.reenact",
     "Sound": "visavis.media.frame",
     "VisavisError": "visavis.core.errors",
+    "WeightsId": "visavis.pipelines.call.weights",
+    "decode_file": "visavis.pipelines.call.files",
+    "encode_file": "visavis.pipelines.call.files",
     "load_generator": "visavis.pipelines.load",
     "reenact_file": "visavis.pipelines.files",
 }
 
 __all__ = [
+    "CallDecoder",
+    "CallEncoder",
+    "CallSettings",
+    "EncodeOptions",
     "Frame",
     "ReenactOptions",
     "ReenactReport",
     "Reenactor",
     "Sound",
     "VisavisError",
+    "WeightsId",
+    "decode_file",
+    "encode_file",
     "load_generator",
     "reenact_file",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,10 +11,15 @@ from visavis.cli.console import print_json
 
 
 def inspect(
-    file: Annotated[str, typer.Argument(help="Weights (path or name), or the name of a configuration.")],
+    file: Annotated[str, typer.Argument(help="A call (.vsv), weights (path or name), or the name of a configuration.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what weights are: config, licence, hash, parameters and GMAC per source and per frame."""
+    """Show what a call is made of, or what weights are: config, licence, hash, parameters and GMAC."""
+    from visavis.codec.container import is_call
+
+    if is_call(Path(file)):
+        _inspect_call(Path(file), as_json)
+        return
     from visavis.pipelines.describe import describe
 
     about = describe(file)
@@ -27,3 +33,15 @@ def inspect(
     print("parameters: " + ", ".join(f"{name} {count:,}" for name, count in about["parameters"].items()))
     for when, parts in about["gmac"].items():
         print(f"GMAC {when.replace('_', ' ')}: " + ", ".join(f"{name} {value}" for name, value in parts.items()))
+
+
+def _inspect_call(path: Path, as_json: bool) -> None:
+    from visavis.codec.census import describe_call
+
+    about = describe_call(path)
+    if as_json:
+        print_json(about)
+        return
+    for key, value in about.items():
+        shown = ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else value
+        print(f"{key}: {shown}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from visavis.cli import bench, doctor, evaluate, inspect, prepare, reenact, study, train, weights
+from visavis.cli import bench, decode, doctor, encode, evaluate, inspect, prepare, reenact, study, train, weights
 from visavis.core.errors import VisavisError
 
 app = typer.Typer(
@@ -18,6 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("reenact")(reenact.reenact)
+app.command("encode")(encode.encode)
+app.command("decode")(decode.decode)
 app.command("prepare")(prepare.prepare)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)

@@ -48,8 +48,12 @@ class Analyser:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._tracker.__exit__(kind, error, trace)
-        self._segmenter.__exit__(kind, error, trace)
+        self.close()
+
+    def close(self) -> None:
+        """Free MediaPipe's graphs."""
+        self._tracker.close()
+        self._segmenter.close()
 
     def find(self, frame: Frame) -> Face | None:
         """Find the followed face in a full frame."""

@@ -230,7 +230,7 @@ def _look_ahead(
     best = float("inf")
     with VideoReader(driving) as reader, Analyser(generator.needs, face=options.face) as analyser:
         height, width = reader.info.height, reader.info.width
-        for frame in _thinned(reader):
+        for frame in thinned(reader):
             face = analyser.find(frame)
             if face is None:
                 continue
@@ -245,7 +245,8 @@ def _look_ahead(
         return analyser.observe(nearest.frame, nearest.face, crop, generator.size), crop
 
 
-def _thinned(reader: VideoReader) -> Iterator[Frame]:
+def thinned(reader: VideoReader) -> Iterator[Frame]:
+    """A few frames of a video's beginning."""
     begin: Fraction | None = None
     for number, frame in enumerate(reader):
         begin = frame.time if begin is None else begin

@@ -1,0 +1,54 @@
+"""``visavis decode``."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visavis.cli.console import print_json, progress_bar
+from visavis.cli.reenact import Device, Precision
+
+
+class Size(str, Enum):
+    """Choices of --size."""
+
+    small = "256"
+    large = "512"
+
+
+def decode(
+    call: Annotated[Path, typer.Argument(help="Call (.vsv).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Video to write (.mp4).")],
+    model: Annotated[
+        str | None, typer.Option(help="Weights, where the name in the call does not find them here.")
+    ] = None,
+    size: Annotated[Size | None, typer.Option(help="Side of the pictures; by default as they are made.")] = None,
+    device: Annotated[Device, typer.Option()] = Device.auto,
+    precision: Annotated[Precision, typer.Option()] = Precision.auto,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Decode a call into a video with its sound."""
+    from visavis.pipelines.call.files import decode_file
+
+    with progress_bar("decode", "fps") as progress:
+        report = decode_file(
+            call,
+            output,
+            model=model,
+            size=None if size is None else int(size.value),
+            device=device.value,
+            precision=precision.value,
+            force=force,
+            progress=progress,
+        )
+    if as_json:
+        print_json(report.as_json())
+        return
+    print(
+        f"{output}: {report.frames} frames, {report.seconds:.2f} s, {report.width}x{report.height}, "
+        f"{report.ms_per_frame['total']:.0f} ms a frame, {report.concealed} concealed"
+    )

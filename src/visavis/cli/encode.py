@@ -1,0 +1,54 @@
+"""``visavis encode``."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visavis.cli.console import print_json, progress_bar
+from visavis.cli.reenact import Device, Precision
+
+
+class Mode(str, Enum):
+    """Choices of --mode."""
+
+    adaptive = "adaptive"
+    paper80 = "paper80"
+
+
+def encode(
+    video: Annotated[Path, typer.Argument(help="Video of a talking head.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Call to write (.vsv).")],
+    model: Annotated[str, typer.Option(help="Name or path of weights; the receiver needs the same.")] = "avfr-256",
+    mode: Annotated[
+        Mode, typer.Option(help="adaptive: coded motion; paper80: keypoints as floats, 80 bytes a frame.")
+    ] = Mode.adaptive,
+    kbps: Annotated[float | None, typer.Option(help="Rate of the pictures to keep to; sound is beside it.")] = None,
+    interpolate: Annotated[int, typer.Option(help="Frames between two that are sent, 0 to 4.")] = 0,
+    audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Send the sound.")] = True,
+    audio_kbps: Annotated[int, typer.Option(help="Rate of the sound, 6 to 24.")] = 12,
+    device: Annotated[Device, typer.Option()] = Device.auto,
+    precision: Annotated[Precision, typer.Option()] = Precision.auto,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Encode VIDEO as a call: pivots and motion instead of pictures."""
+    from visavis.pipelines.call.files import EncodeOptions, encode_file
+    from visavis.pipelines.call.settings import CallSettings
+
+    settings = CallSettings(mode=mode.value, kbps=kbps, interpolate=interpolate, sound_kbps=audio_kbps)
+    options = EncodeOptions(
+        model=model, settings=settings, audio=audio, device=device.value, precision=precision.value, force=force
+    )
+    with progress_bar("encode", "fps") as progress:
+        report = encode_file(video, output, options, progress)
+    if as_json:
+        print_json(report.as_json())
+        return
+    print(
+        f"{output}: {report.frames} frames, {report.seconds:.2f} s, {report.bytes['total']} bytes, "
+        f"{report.pivots} pivots, pictures {report.video_kbps:.2f} kbit/s, sound {report.audio_kbps:.2f} kbit/s"
+    )

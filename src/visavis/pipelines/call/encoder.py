@@ -1,0 +1,244 @@
+"""The sending side of a call: frames and sound in, packets out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from fractions import Fraction
+from types import TracebackType
+
+import numpy as np
+
+from visavis.codec.bitstream import End, Header, Request, Wanted, parse
+from visavis.codec.rate import budget
+from visavis.codec.sender import MotionSender, group_for, group_seconds
+from visavis.codec.sound import Samples, SoundEncoder
+from visavis.codec.stills import LEAST_SIDE, MOST_SIDE
+from visavis.codec.transform import table_for
+from visavis.core.errors import CodecError, ConfigError, FaceError
+from visavis.face.align import Crop, crop_for
+from visavis.face.pose import head_angles
+from visavis.generators.base import Generator, Prior
+from visavis.media.frame import Frame
+from visavis.pipelines.analyse import Analyser
+from visavis.pipelines.call.choice import Moment, PivotChooser
+from visavis.pipelines.call.hearing import Hearing
+from visavis.pipelines.call.painter import Painter
+from visavis.pipelines.call.settings import MODES, CallSettings
+from visavis.pipelines.call.weights import WeightsId
+
+STAGES = ("analyse", "motion", "code")
+
+
+@dataclass
+class SentTally:
+    """What an encoder counts.
+
+    Attributes:
+        frames: pushed.
+        coded: whose motion was sent.
+        frames_without_face: of those coded; they hold the last motion.
+        ms: milliseconds in finding the face and its priors (``analyse``), in the generator's detector (``motion``) and
+            in all else, the rendering of frames to look at included (``code``).
+    """
+
+    frames: int = 0
+    coded: int = 0
+    frames_without_face: int = 0
+    ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+
+
+class CallEncoder:
+    """Turns frames and sound into packets, a group of frames at a time.
+
+    Latency: a frame waits until its group is full (:attr:`latency_ms`, 280 ms at 25 frames a second by default), and
+    sound until two Opus packets are (120 ms). Memory does not grow with the call.
+
+    Args:
+        generator: of the weights.
+        weights: what the header says of them.
+        fps: rate at which frames come, exactly.
+        settings: see :class:`CallSettings`.
+        crop: square of the frames that is sent; None cuts around the first face that is seen.
+        face: which face, 0 for the largest.
+        has_sound: whether sound comes with the frames.
+
+    Raises:
+        ConfigError: the generator's pictures cannot be pivots.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        weights: WeightsId,
+        *,
+        fps: Fraction,
+        settings: CallSettings | None = None,
+        crop: Crop | None = None,
+        face: int = 0,
+        has_sound: bool = False,
+    ) -> None:
+        settings = settings or CallSettings()
+        if generator.size % 2 or not LEAST_SIDE <= generator.size <= MOST_SIDE:
+            raise ConfigError(
+                f"weights for pictures of {generator.size} a side cannot call; even sides of {LEAST_SIDE} to "
+                f"{MOST_SIDE} can"
+            )
+        layout = generator.layout
+        table = table_for(weights.sha256, layout.size, layout.keypoints)
+        self.header = Header(
+            mode=MODES[settings.mode],
+            fps=fps,
+            size=generator.size,
+            keypoints=layout.keypoints,
+            jacobians=layout.jacobians,
+            mesh=layout.mesh,
+            group=settings.group or group_for(settings.interpolate),
+            interpolated=settings.interpolate,
+            has_sound=has_sound,
+            weights=bytes.fromhex(weights.sha256),
+            table=table.identity,
+            model=weights.name,
+        )
+        share = budget(settings.kbps)
+        self._generator, self._crop = generator, crop
+        self._analyser = Analyser(generator.needs, face=face)
+        self._painter = Painter(generator, table, self.header.mode)
+        self._chooser = PivotChooser(self._painter, settings, share)
+        self._sender = MotionSender(self.header, table, share.motion_bits)
+        self._sound = SoundEncoder(settings.sound_kbps) if has_sound else None
+        self._hearing = Hearing() if has_sound and Prior.MEL in generator.needs else None
+        self._group: list[Moment | None] = []
+        self._last: Moment | None = None
+        self._uncoded: Frame | None = None
+        self.tally = SentTally()
+
+    def __enter__(self) -> CallEncoder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free what the analysis holds."""
+        self._analyser.close()
+        self._painter.close()
+
+    @property
+    def pivots(self) -> int:
+        """Number of pivots sent so far."""
+        return self._chooser.count
+
+    @property
+    def latency_ms(self) -> float:
+        """Milliseconds that the first frame of a group waits for its last."""
+        return 1000 * float(group_seconds(self.header) - (self.header.interpolated + 1) / self.header.fps)
+
+    def push(self, frame: Frame, sound: Samples | None = None) -> list[bytes]:
+        """Take the next frame and the sound from its time to the next frame's; return the packets that are ready.
+
+        Args:
+            frame: full picture; its time must increase.
+            sound: mono ``float32 [N]`` at 48 kHz.
+        """
+        packets = [] if self.tally.frames else [self.header.to_bytes()]
+        if self._sound is not None and sound is not None:
+            packets += self._sound.push(sound)
+            if self._hearing is not None:
+                self._hearing.push(sound)
+        if self.tally.frames % (self.header.interpolated + 1):
+            self._uncoded = frame
+        else:
+            packets += self._code(frame)
+        self.tally.frames += 1
+        return packets
+
+    def finish(self) -> list[bytes]:
+        """Return the packets of what was pushed and not sent yet.
+
+        Raises:
+            FaceError: no frame of the call showed a face.
+        """
+        packets = [End(self.tally.frames).to_bytes()]
+        if self._uncoded is not None:
+            packets += self._code(self._uncoded)
+        if self._group:
+            self._group += [None] * (self.header.group - len(self._group))
+            packets += self._send_group()
+        if self._last is None:
+            raise FaceError("the video shows no face in any frame")
+        return packets + (self._sound.finish() if self._sound is not None else [])
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """Take a packet of the other side's and return the answer to it.
+
+        Raises:
+            CodecError: it is damaged, or no request.
+        """
+        request = parse(data)
+        if not isinstance(request, Request):
+            raise CodecError("a sender takes requests only")
+        self._sender.ask_absolute()
+        if request.wanted is Wanted.HEADER:
+            return [self.header.to_bytes(), *self._chooser.packets_of_all()]
+        return self._chooser.packets_again(request.number) if request.wanted is Wanted.PIVOT else []
+
+    def _code(self, frame: Frame) -> list[bytes]:
+        self._uncoded = None
+        self._group.append(self._look(frame))
+        return self._send_group() if len(self._group) == self.header.group else []
+
+    def _look(self, frame: Frame) -> Moment | None:
+        """Analyse a frame; None where no face is seen."""
+        began = time.perf_counter()
+        self.tally.coded += 1
+        face = self._analyser.find(frame)
+        if face is None:
+            self.tally.frames_without_face += 1
+            self._count("analyse", began)
+            return None
+        if self._crop is None:
+            self._crop = crop_for([face], *frame.pixels.shape[:2])
+        self._crop = self._crop.following(face)
+        seen = self._analyser.observe(frame, face, self._crop, self.header.size)
+        began = self._count("analyse", began)
+        vector = self._generator.analyse(seen).vector()[0]
+        self._count("motion", began)
+        return Moment(seen.picture, vector, head_angles(face.mesh))
+
+    def _send_group(self) -> list[bytes]:
+        began = time.perf_counter()
+        moments, self._group = self._group, []
+        seen = [moment for moment in moments if moment is not None]
+        self._last = self._last or (seen[0] if seen else None)
+        if self._last is None:
+            self._sender.skip()
+            return []
+        middle = self._start_time() + self.header.group // 2 * (self.header.interpolated + 1) / self.header.fps
+        mel = None if self._hearing is None else self._hearing.at(middle)
+        best = next(
+            (moment for moment in moments[len(moments) // 2 :] if moment is not None), seen[-1] if seen else self._last
+        )
+        vectors = []
+        for moment in moments:
+            self._last = moment or self._last
+            vectors.append(self._last.vector)
+        try:
+            pivot, packets = self._chooser.choose(best, mel, float(group_seconds(self.header)))
+        except FaceError:
+            self._sender.skip()
+            return []
+        packet, _ = self._sender.code(np.stack(vectors), pivot.number, pivot.likeness.reference)
+        self._count("code", began)
+        return [*packets, packet]
+
+    def _start_time(self) -> Fraction:
+        """Time of the first frame of the group that was filled last."""
+        return self._sender.groups * group_seconds(self.header)
+
+    def _count(self, stage: str, since: float) -> float:
+        now = time.perf_counter()
+        self.tally.ms[stage] += 1000 * (now - since)
+        return now

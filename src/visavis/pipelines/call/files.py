@@ -1,0 +1,267 @@
+"""Calls as files: a video to a .vsv, and back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from visavis.codec.bitstream import Header, Kind
+from visavis.codec.census import Census
+from visavis.codec.container import CallReader, CallWriter
+from visavis.core.errors import CodecError, FaceError
+from visavis.face.align import Crop, crop_for
+from visavis.media.clock import at_constant_rate
+from visavis.media.frame import Frame
+from visavis.media.provenance import marks
+from visavis.media.reader import SoundReader, VideoReader
+from visavis.media.writer import VideoWriter, check_output
+from visavis.pipelines.analyse import Analyser
+from visavis.pipelines.call.decoder import CallDecoder, filled
+from visavis.pipelines.call.encoder import CallEncoder
+from visavis.pipelines.call.enlarge import Enlarge, by_bicubic
+from visavis.pipelines.call.settings import CallSettings
+from visavis.pipelines.call.sound_files import SoundTrack, write_sound
+from visavis.pipelines.call.weights import WeightsId, weights_for
+from visavis.pipelines.files import Progress, thinned
+from visavis.pipelines.load import load_generator
+from visavis.weights.store import DEFAULT_MODEL
+
+_LEAST_FPS, _MOST_FPS = Fraction(1), Fraction(120)
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How to encode a file.
+
+    Attributes:
+        model: name or path of weights.
+        settings: of the call.
+        audio: whether sound goes along, where the video has any.
+        device: auto, cpu or cuda.
+        precision: auto, fp32 or bf16.
+        force: replace an existing result.
+    """
+
+    model: str = DEFAULT_MODEL
+    settings: CallSettings = field(default_factory=CallSettings)
+    audio: bool = True
+    device: str = "auto"
+    precision: str = "auto"
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class EncodeReport:
+    """What was encoded, and what it costs.
+
+    Attributes:
+        frames, fps, seconds: of the call.
+        pivots: pictures that were sent.
+        interpolated: frames that the receiver makes up.
+        bytes: payloads of ``pivots`` and ``motion``, sound packets (``audio``), ``header`` for all else, and ``total``.
+        video_kbps, audio_kbps: of all but sound, and of sound.
+        bpp: bits of ``video_kbps`` a pixel.
+        frames_without_face: they hold the last motion.
+        latency_ms: that a frame waits for its group.
+        ms_per_frame: mean milliseconds in ``analyse``, ``motion``, ``code`` and ``total``.
+    """
+
+    frames: int
+    fps: float
+    seconds: float
+    pivots: int
+    interpolated: int
+    bytes: dict[str, int]
+    video_kbps: float | None
+    audio_kbps: float | None
+    bpp: float | None
+    frames_without_face: int
+    latency_ms: float
+    ms_per_frame: dict[str, float]
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class DecodeReport:
+    """What was decoded.
+
+    Attributes:
+        frames, fps, seconds, width, height: of the video.
+        concealed: frames made up in place of lost ones.
+        damaged: packets that could not be used.
+        ms_per_frame: mean milliseconds in ``decode``, ``prepare``, ``render`` and ``total`` (writing included).
+    """
+
+    frames: int
+    fps: float
+    seconds: float
+    width: int
+    height: int
+    concealed: int
+    damaged: int
+    ms_per_frame: dict[str, float]
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Progress | None = None) -> EncodeReport:
+    """Encode a video of a talking head as a call.
+
+    Frames come at the video's average rate, of 1 to 120 a second; a variable rate is made constant.
+
+    Raises:
+        VisavisError: bad input, no face, weights or output that cannot be used; nothing is left at ``output``.
+    """
+    check_output(output, [video], force=options.force)
+    with ExitStack() as stack:
+        reader = stack.enter_context(VideoReader(video))
+        sound = stack.enter_context(SoundReader(video, SoundTrack.RATE_HZ))
+        track = SoundTrack(sound) if options.audio and sound.has_sound else None
+        fps = min(max(reader.info.fps, _LEAST_FPS), _MOST_FPS).limit_denominator(1001)
+        generator = load_generator(options.model, device=options.device, precision=options.precision)
+        encoder = stack.enter_context(
+            CallEncoder(
+                generator,
+                WeightsId.of(options.model),
+                fps=fps,
+                settings=options.settings,
+                crop=_look_ahead(video),
+                has_sound=track is not None,
+            )
+        )
+        writer = stack.enter_context(CallWriter(output))
+        census = Census()
+        began = time.perf_counter()
+        expected = reader.info.frames or None
+        for packet in _packets(encoder, at_constant_rate(iter(reader), fps), track, progress, expected):
+            writer.write(packet)
+            census.count(packet)
+        total_ms = 1000 * (time.perf_counter() - began)
+    tally = encoder.tally
+    stages = {**tally.ms, "total": total_ms}
+    rates = census.rates()
+    return EncodeReport(
+        frames=tally.frames,
+        fps=round(float(fps), 6),
+        seconds=round(float(tally.frames / fps), 6),
+        pivots=encoder.pivots,
+        interpolated=tally.frames - -(-tally.frames // (options.settings.interpolate + 1)),
+        bytes=census.bytes,
+        video_kbps=rates["video_kbps"],
+        audio_kbps=rates["audio_kbps"],
+        bpp=rates["bpp"],
+        frames_without_face=tally.frames_without_face,
+        latency_ms=round(encoder.latency_ms, 1),
+        ms_per_frame={name: round(ms / tally.frames, 2) for name, ms in stages.items()},
+    )
+
+
+def _packets(
+    encoder: CallEncoder,
+    frames: Iterable[Frame],
+    track: SoundTrack | None,
+    progress: Progress | None,
+    expected: int | None,
+) -> Iterator[bytes]:
+    for number, frame in enumerate(frames, 1):
+        samples = None if track is None else track.until(number / encoder.header.fps)
+        yield from encoder.push(frame, samples)
+        if progress is not None:
+            progress(number, expected)
+    yield from encoder.finish()
+
+
+def _look_ahead(video: Path) -> Crop:
+    """The crop that suits the beginning of a video."""
+    with VideoReader(video) as reader, Analyser((), video=False) as analyser:
+        found = [face for frame in thinned(reader) if (face := analyser.find(frame)) is not None]
+        if not found:
+            raise FaceError(f"{video}: no face was found at its beginning")
+        return crop_for(found, reader.info.height, reader.info.width)
+
+
+def decode_file(
+    call: Path,
+    output: Path,
+    *,
+    model: str | None = None,
+    size: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    force: bool = False,
+    enlarge: Enlarge = by_bicubic,
+    progress: Progress | None = None,
+) -> DecodeReport:
+    """Decode a call into a video with its sound.
+
+    Args:
+        call: a .vsv.
+        output: .mp4 to write.
+        model: weights, where the header's name does not find them here.
+        size: side of the pictures; None for the generator's own.
+        device, precision: as everywhere.
+        force: replace an existing result.
+        enlarge: brings pictures to another size.
+        progress: called with frames done and the expected total, or None when unknown.
+
+    Raises:
+        VisavisError: the call or the output cannot be used; nothing is left at ``output``.
+    """
+    check_output(output, [call], force=force)
+    header = read_header(call)
+    named = weights_for(header, model)
+    weights = WeightsId.of(named)
+    weights.check(header)
+    generator = load_generator(named, device=device, precision=precision)
+    side = size or header.size
+    with ExitStack() as stack:
+        sound = stack.enter_context(write_sound(call)) if header.has_sound else None
+        decoder = stack.enter_context(CallDecoder(generator, weights))
+        began = time.perf_counter()
+        writer = stack.enter_context(
+            VideoWriter(output, size=(side, side), fps=header.fps, sound=sound, metadata=marks(header.model))
+        )
+        written = 0
+        for written, frame in enumerate(filled(decoder.play(CallReader(call)), decoder, header.fps), 1):
+            writer.write(Frame(enlarge(frame.pixels, side), frame.time))
+            if progress is not None:
+                progress(written, decoder.total)
+        if not written:
+            raise CodecError(f"{call}: there is no picture in it")
+        writer.close()
+        total_ms = 1000 * (time.perf_counter() - began)
+    stages = {**decoder.tally.ms, "total": total_ms}
+    return DecodeReport(
+        frames=written,
+        fps=round(float(header.fps), 6),
+        seconds=round(float(writer.seconds), 6),
+        width=writer.width,
+        height=writer.height,
+        concealed=decoder.tally.concealed + written - decoder.tally.frames,
+        damaged=decoder.tally.damaged,
+        ms_per_frame={name: round(ms / written, 2) for name, ms in stages.items()},
+    )
+
+
+def read_header(call: Path) -> Header:
+    """The header of a file.
+
+    Raises:
+        CodecError: it is no call, or of another version, or its header is damaged.
+    """
+    first = next(iter(CallReader(call)), b"")
+    if not first or first[0] >> 5 != Kind.HEADER:
+        raise CodecError(f"{call}: does not begin with a call's header")
+    try:
+        return Header.parse(first)
+    except CodecError as error:
+        raise CodecError(f"{call}: {error}") from error

@@ -1,0 +1,110 @@
+"""Pictures out of pivots and motion vectors: what both ends of a call do alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.codec.bases import Ints
+from visavis.codec.bitstream import Mode
+from visavis.codec.motion_coder import to_units
+from visavis.codec.pivots import nearest_reference
+from visavis.codec.stills import decode_still
+from visavis.codec.transform import MotionTable
+from visavis.core.errors import CodecError, FaceError
+from visavis.face.align import whole
+from visavis.generators.base import Generator
+from visavis.media.frame import Frame, Pixels
+from visavis.motion.types import KeypointMotion
+from visavis.pipelines.analyse import Analyser
+from visavis.pipelines.reenact import to_pixels
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """A pivot that is ready to be moved.
+
+    Attributes:
+        picture: as a receiver decodes it, ``uint8 [S, S, 3]``.
+        person: what the generator prepared of it.
+        vector: its own motion ``float32 [D]``, as a receiver sees it.
+        reference: its components as the stream tells them, in units ``int64 [R]``.
+        coded: the still's bytes.
+    """
+
+    picture: Pixels
+    person: Any
+    vector: Array
+    reference: Ints
+    coded: bytes
+
+
+class Painter:
+    """Prepares pivots, and paints them moved.
+
+    Args:
+        generator: of the call's weights.
+        table: of motion vectors.
+        mode: what the call's values are.
+    """
+
+    def __init__(self, generator: Generator, table: MotionTable, mode: Mode) -> None:
+        self._generator, self._table, self._mode = generator, table, mode
+        self._analyser = Analyser(generator.needs, video=False)
+
+    def close(self) -> None:
+        """Free what the analysis of pivots holds."""
+        self._analyser.close()
+
+    def __enter__(self) -> Painter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def prepare(self, coded: bytes, reference: Ints | None = None) -> Likeness:
+        """Decode a still and prepare it.
+
+        Args:
+            coded: bytes of the still.
+            reference: what the stream says of its motion; None to take what is seen in it.
+
+        Raises:
+            CodecError: it is damaged, has another size than the generator's, or its reference another length.
+            FaceError: no face is found in it.
+        """
+        picture = decode_still(coded)
+        size = self._generator.size
+        if picture.shape != (size, size, 3):
+            raise CodecError(f"damaged pivot: {picture.shape[1]}x{picture.shape[0]} where {size}x{size} is needed")
+        frame = Frame(picture, Fraction(0))
+        face = self._analyser.find(frame)
+        if face is None:
+            raise FaceError("no face was found in a pivot")
+        seen = self._analyser.observe(frame, face, whole(size, size), size)
+        vector = self._generator.analyse(seen).vector()[0]
+        if reference is None:
+            reference = nearest_reference(to_units(self._table.analyse(vector)))
+        if len(reference) != self._table.components:
+            raise CodecError(f"damaged pivot: {len(reference)} components; {self._table.components} are needed")
+        return Likeness(picture, self._generator.prepare([seen]), vector, reference, coded)
+
+    def vectors(self, values: Array, likeness: Likeness) -> Array:
+        """Motion vectors ``[T, D]`` of what a stream says of them."""
+        if self._mode is Mode.PAPER80:
+            return self._table.rebuild_from_points(values, likeness.vector)
+        return self._table.rebuild(values, likeness.vector)
+
+    def paint(self, likeness: Likeness, vector: Array, mel: Array | None) -> Pixels:
+        """One picture of a motion vector ``[D]``."""
+        motion = KeypointMotion.from_vector(vector[None], self._generator.layout)
+        return to_pixels(self._generator.render(likeness.person, motion, mel))

@@ -1,0 +1,194 @@
+"""Calls as files: encode, decode and inspect on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from made import run, tiny_weights
+from visavis.codec.bitstream import Kind, MotionGroup, parse
+from visavis.codec.container import MARK, CallReader, record
+from visavis.evaluation.call_codec import CallCodec
+from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
+from visavis.media.reader import SoundReader, VideoReader
+from visavis.media.synthetic import write_clip
+from visavis.pipelines.call.settings import CallSettings
+from visavis.weights.checkpoint import save
+
+SECONDS = 1.4
+FRAMES = 35
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn caller with sound, weights of both families, and a call of theirs."""
+    folder = tmp_path_factory.mktemp("calls")
+    write_clip(folder / "caller.mp4", SECONDS, seed=1, size=128)
+    tiny_weights(folder / "tiny.safetensors")
+    torch.manual_seed(0)
+    keypoint = KeypointGenerator(KeypointConfig.tiny())
+    save(folder / "fomm.safetensors", keypoint.network.state_dict(), family="keypoint", config=keypoint.plain_config)
+    arguments = ["encode", folder / "caller.mp4", "-o", folder / "call.vsv", "--model", folder / "tiny.safetensors"]
+    assert run(arguments) == 0
+    return folder
+
+
+def report(capfd: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    """The JSON of a verb that must succeed and say nothing else."""
+    capfd.readouterr()
+    assert run([*arguments, "--json"]) == 0
+    printed = capfd.readouterr()
+    assert printed.err == ""
+    values = json.loads(printed.out)
+    assert isinstance(values, dict)
+    return values
+
+
+@pytest.mark.parametrize("model", ["tiny", "fomm"])
+@pytest.mark.parametrize("mode", ["adaptive", "paper80"])
+def test_there_and_back(model: str, mode: str, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    call, out, weights = tmp_path / "a.vsv", tmp_path / "a.mp4", folder / f"{model}.safetensors"
+    there = report(capfd, "encode", folder / "caller.mp4", "-o", call, "--model", weights, "--mode", mode)
+    assert (there["frames"], there["fps"], there["seconds"]) == (FRAMES, 25.0, SECONDS)
+    assert there["interpolated"] == 0 and there["pivots"] >= 1
+    sizes = there["bytes"]
+    assert set(sizes) == {"header", "pivots", "motion", "audio", "total"}
+    assert sum(sizes.values()) == 2 * sizes["total"] == 2 * call.stat().st_size
+    assert there["video_kbps"] == pytest.approx(8 * (sizes["total"] - sizes["audio"]) / SECONDS / 1000, rel=1e-3)
+    assert there["audio_kbps"] == pytest.approx(8 * sizes["audio"] / SECONDS / 1000, rel=1e-3)
+    assert there["bpp"] == pytest.approx(1000 * there["video_kbps"] * SECONDS / FRAMES / 64**2, rel=1e-3)
+    back = report(capfd, "decode", call, "-o", out, "--model", weights)
+    assert (back["frames"], back["seconds"], back["concealed"]) == (FRAMES, SECONDS, 0)
+    assert (back["width"], back["height"]) == (64, 64)
+    with VideoReader(out) as reader:
+        assert [frame.time for frame in reader] == [Fraction(n, 25) for n in range(FRAMES)]
+
+
+def test_sound_is_in_time_in_the_file(folder: Path, tmp_path: Path):
+    out = tmp_path / "out.mp4"
+    assert run(["decode", folder / "call.vsv", "-o", out, "--model", folder / "tiny.safetensors"]) == 0
+
+    def sound(path: Path) -> np.ndarray:
+        with SoundReader(path, 16_000) as reader:
+            return np.concatenate([chunk.samples for chunk in reader])[:20_000]
+
+    real, made = sound(folder / "caller.mp4"), sound(out)
+    lags = range(-320, 321, 4)
+    match = [float(np.dot(real[400:19_600], np.roll(made, -lag)[400:19_600])) for lag in lags]
+    assert abs(lags[int(np.argmax(match))]) <= 32  # two milliseconds
+
+
+def test_no_audio_sends_none(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    call, out, weights = tmp_path / "a.vsv", tmp_path / "a.mp4", folder / "tiny.safetensors"
+    there = report(capfd, "encode", folder / "caller.mp4", "-o", call, "--model", weights, "--no-audio")
+    assert there["bytes"]["audio"] == 0 == there["audio_kbps"]
+    assert run(["decode", call, "-o", out, "--model", weights]) == 0
+    with av.open(str(out)) as container:
+        assert not container.streams.audio
+
+
+@pytest.mark.parametrize("between", [1, 3])
+def test_frames_between_are_made(between: int, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    call, weights = tmp_path / "a.vsv", folder / "tiny.safetensors"
+    arguments = ("encode", folder / "caller.mp4", "-o", call, "--model", weights, "--interpolate", between)
+    there = report(capfd, *arguments)
+    assert there["interpolated"] == FRAMES - -(-FRAMES // (between + 1))
+    back = report(capfd, "decode", call, "-o", tmp_path / "a.mp4", "--model", weights)
+    assert back["frames"] == FRAMES and back["concealed"] == 0
+
+
+def test_pictures_can_be_enlarged(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    weights = folder / "tiny.safetensors"
+    back = report(capfd, "decode", folder / "call.vsv", "-o", tmp_path / "a.mp4", "--model", weights, "--size", 512)
+    assert (back["width"], back["height"]) == (512, 512)
+
+
+def test_inspect_says_what_a_call_is_made_of(folder: Path, capfd: pytest.CaptureFixture[str]):
+    about = report(capfd, "inspect", folder / "call.vsv")
+    assert (about["mode"], about["model"], about["frames"], about["fps"]) == ("adaptive", "tiny", FRAMES, 25.0)
+    assert len(about["weights"]) == 64
+    assert about["packets"]["header"] == about["packets"]["end"] == 1
+    assert about["packets"]["motion"] == -(-FRAMES // 8) and about["absolute_groups"] >= 2
+    assert about["bytes"]["total"] == (folder / "call.vsv").stat().st_size
+    assert (about["damaged"], about["cut"]) == (0, False)
+    assert run(["inspect", folder / "call.vsv"]) == 0
+    assert "mode: adaptive" in capfd.readouterr().out
+
+
+def test_a_call_without_a_motion_packet_is_decoded_in_full_length(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    packets = list(CallReader(folder / "call.vsv"))
+    motion = [packet for packet in packets if packet[0] >> 5 == Kind.MOTION]
+    assert isinstance(parse(motion[1]), MotionGroup)
+    for gone in ({motion[1]}, {motion[0]}, {motion[-1]}, {motion[-1], motion[-2]}):
+        holed = tmp_path / "holed.vsv"
+        holed.write_bytes(MARK + b"".join(record(packet) for packet in packets if packet not in gone))
+        arguments = ("decode", holed, "-o", tmp_path / "a.mp4", "--model", folder / "tiny.safetensors", "--force")
+        back = report(capfd, *arguments)
+        assert back["frames"] == FRAMES and back["concealed"] >= 3
+
+
+def test_a_cut_call_is_decoded_up_to_the_cut(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    data = (folder / "call.vsv").read_bytes()
+    (tmp_path / "cut.vsv").write_bytes(data[: len(data) * 2 // 3])
+    weights = folder / "tiny.safetensors"
+    back = report(capfd, "decode", tmp_path / "cut.vsv", "-o", tmp_path / "a.mp4", "--model", weights)
+    assert 0 < back["frames"] < FRAMES
+
+
+def refused(capfd: pytest.CaptureFixture[str], *arguments: object) -> str:
+    capfd.readouterr()
+    assert run(arguments) in (1, 2)
+    printed = capfd.readouterr()
+    assert printed.out == "" and len(printed.err.splitlines()) == 1
+    return printed.err
+
+
+def test_wrong_weights_and_calls_are_refused_in_one_line(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    call, out = folder / "call.vsv", tmp_path / "out.mp4"
+    error = refused(capfd, "decode", call, "-o", out, "--model", folder / "fomm.safetensors")
+    assert "weights 'tiny'" in error and "--model" in error
+    assert "which are not here; name their file by --model" in refused(capfd, "decode", call, "-o", out)
+    assert "is not a call" in refused(capfd, "decode", folder / "caller.mp4", "-o", out)
+    assert "no such file" in refused(capfd, "decode", folder / "none.vsv", "-o", out)
+    assert "--force" in refused(capfd, "decode", call, "-o", folder / "caller.mp4", "--model", "tiny")
+    assert "--force" in refused(capfd, "encode", folder / "caller.mp4", "-o", call)
+    wrong = ("encode", folder / "caller.mp4", "-o", tmp_path / "c.vsv")
+    assert "--interpolate" in refused(capfd, *wrong, "--interpolate", 9)
+    assert "--kbps" in refused(capfd, *wrong, "--kbps", 0.01)
+    (tmp_path / "junk.vsv").write_bytes(MARK + record(b"\x20junk"))
+    assert "does not begin with a call's header" in refused(capfd, "decode", tmp_path / "junk.vsv", "-o", out)
+    assert "junk.vsv" in refused(capfd, "inspect", tmp_path / "junk.vsv")
+    assert sorted(os.listdir(tmp_path)) == ["junk.vsv"]
+
+
+def test_a_video_without_a_face_leaves_nothing(tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]):
+    from visavis.media.frame import Frame
+    from visavis.media.writer import VideoWriter
+
+    with VideoWriter(tmp_path / "grey.mp4", size=(64, 64), fps=Fraction(25)) as writer:
+        for number in range(10):
+            writer.write(Frame(np.full((64, 64, 3), 90, np.uint8), Fraction(number, 25)))
+    weights = folder / "tiny.safetensors"
+    assert "no face" in refused(capfd, "encode", tmp_path / "grey.mp4", "-o", tmp_path / "c.vsv", "--model", weights)
+    assert os.listdir(tmp_path) == ["grey.mp4"]
+
+
+def test_a_call_is_one_of_the_codecs_that_are_compared(folder: Path):
+    codec = CallCodec("tiny", {"adaptive": CallSettings()}, str(folder / "tiny.safetensors"))
+    coded = codec.run(folder / "caller.mp4", "adaptive")
+    frames = list(coded.frames)
+    assert len(frames) == FRAMES and frames[0].shape == (128, 128, 3)
+    sizes = [len(p) for p in CallReader(folder / "call.vsv") if p[0] >> 5 != Kind.SOUND]
+    assert sum(coded.sizes_bytes) == pytest.approx(sum(sizes), rel=0.1)
