@@ -20,6 +20,7 @@ VERBS = (
     "reenact",
     "encode",
     "decode",
+    "rate",
     "prepare",
     "train",
     "evaluate",

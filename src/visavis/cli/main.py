@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from visavis.cli import bench, decode, doctor, encode, evaluate, inspect, prepare, reenact, study, train, weights
+from visavis.cli import bench, decode, doctor, encode, evaluate, inspect, prepare, rate, reenact, study, train, weights
 from visavis.core.errors import VisavisError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("decode")(decode.decode)
 app.command("prepare")(prepare.prepare)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("rate")(rate.rate)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)

@@ -126,7 +126,7 @@ class ClipMeasure:
             return
         for picture, seen in zip(pictures, self._clip.driving, strict=True):
             with torch.inference_mode():
-                distance = lpips(_tensor([picture]), _tensor([seen.observation.picture]))
+                distance = lpips(as_tensor([picture]), as_tensor([seen.observation.picture]))
             result.add({"lpips": float(distance)})
 
     def _window(self, result: ModelResult, window: Window, shots: Sequence[tuple[Pixels, Face | None]]) -> None:
@@ -213,11 +213,12 @@ def _held(faces: Sequence[Face | None]) -> list[Mesh] | None:
     return meshes
 
 
-def _tensor(pictures: Sequence[Pixels]) -> Tensor:
+def as_tensor(pictures: Sequence[Pixels]) -> Tensor:
+    """Pictures ``uint8 [S, S, 3]`` as ``float [N, 3, S, S]`` in [0, 1]."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
 
 
 def _batched(network: Callable[[Tensor], Tensor], pictures: Sequence[Pixels]) -> NDArray[np.float32]:
     with torch.inference_mode():
-        parts = [network(_tensor(pictures[i : i + _BATCH])).float().numpy() for i in range(0, len(pictures), _BATCH)]
+        parts = [network(as_tensor(pictures[i : i + _BATCH])).float().numpy() for i in range(0, len(pictures), _BATCH)]
     return np.concatenate(parts).astype(np.float32)
