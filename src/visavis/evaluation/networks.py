@@ -8,18 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from visavis.core.errors import WeightsError
 from visavis.core.paths import cache_folder
-from visavis.evaluation.metrics import identity, inception, video
+from visavis.evaluation.metrics import identity, inception, lipsync, video
 from visavis.evaluation.metrics.identity import IdentityNetwork
 from visavis.evaluation.metrics.inception import Inception
+from visavis.evaluation.metrics.lipsync import SyncScorer
 from visavis.evaluation.metrics.video import VideoNetwork
 from visavis.face.morphable import LinearFaceModel
 from visavis.nn.face_network import PACKAGED_NAME, FaceNetwork, load_face_network
@@ -52,8 +52,8 @@ class MetricNetworks:
     video: VideoNetwork | None = None
     face: FaceNetwork | None = None
     face_model: LinearFaceModel | None = None
-    sync: Any = None
-    vsync: Any = None
+    sync: SyncScorer | None = None
+    vsync: SyncScorer | None = None
     used: dict[str, str] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
 
@@ -147,22 +147,15 @@ def _load_face_model() -> tuple[LinearFaceModel, str]:
     return LinearFaceModel(mean, basis), f"that of {_named(DEFAULT_MODEL)}"
 
 
-def _load_scorer(path: Path | None) -> Any:
-    if find_spec("visavis.evaluation.metrics.lipsync") is None:
-        raise WeightsError("the lip synchronisation metric is not part of this build")
-    return import_module("visavis.evaluation.metrics.lipsync").SyncScorer.load(path)
-
-
-def _load_published_scorer(path: Path) -> Any:
-    scorer = _load_scorer(path)
+def _load_published_scorer(path: Path) -> SyncScorer:
+    scorer = SyncScorer.load(path)
     if scorer.name != _PUBLISHED_SCORER:
         raise WeightsError(f"{path}: is '{scorer.name}' and not the published SyncNet")
     return scorer
 
 
-def _load_own_scorer() -> tuple[Any, str]:
-    scorer = _load_scorer(None)
-    return scorer, _named(str(scorer.name))
+def _load_own_scorer() -> tuple[SyncScorer, str]:
+    return SyncScorer.load(), _named(lipsync.DEFAULT)
 
 
 def _named(weights: str) -> str:
