@@ -19,6 +19,20 @@ class Size(str, Enum):
     large = "512"
 
 
+class Between(str, Enum):
+    """Choices of --between."""
+
+    network = "network"
+    motion = "motion"
+
+
+class Enlarge(str, Enum):
+    """Choices of --enlarge."""
+
+    network = "network"
+    bicubic = "bicubic"
+
+
 def decode(
     call: Annotated[Path, typer.Argument(help="Call (.vsv).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Video to write (.mp4).")],
@@ -26,6 +40,12 @@ def decode(
         str | None, typer.Option(help="Weights, where the name in the call does not find them here.")
     ] = None,
     size: Annotated[Size | None, typer.Option(help="Side of the pictures; by default as they are made.")] = None,
+    between: Annotated[
+        Between, typer.Option(help="Who makes the frames that were not sent: a small network, or the generator.")
+    ] = Between.network,
+    enlarge: Annotated[
+        Enlarge, typer.Option(help="What doubles pictures for --size: a small network, or plain interpolation.")
+    ] = Enlarge.network,
     device: Annotated[Device, typer.Option()] = Device.auto,
     precision: Annotated[Precision, typer.Option()] = Precision.auto,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
@@ -43,6 +63,8 @@ def decode(
             device=device.value,
             precision=precision.value,
             force=force,
+            between=between.value,
+            enlarge=enlarge.value,
             progress=progress,
         )
     if as_json:

@@ -91,7 +91,9 @@ def load(path: Path, *, tensors: bool = True) -> Checkpoint:
     try:
         with path.open("rb") as file:
             start = file.read(16)
-        if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        # A safetensors file begins with its header's length, which may look like a pickle's first bytes, and a brace.
+        pickled = start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+        if pickled and start[8:9] != b"{":
             raise WeightsError(
                 f"{path}: is a pickle, which could run code when opened; turn it into safetensors with "
                 "`visavis weights convert`"

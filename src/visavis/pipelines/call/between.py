@@ -1,6 +1,6 @@
 """Frames between two that were sent (thesis, section 3.3.4).
 
-The seam for networks that interpolate: anything that is called as :func:`by_motion` is.
+Either the generator paints them from motion on a straight line, or a small network makes them from their neighbours.
 """
 
 from __future__ import annotations
@@ -9,9 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from visavis.enhance.interpolation import MULTIPLE, Interpolator, Neighbours
 from visavis.media.frame import Pixels
+from visavis.motion.types import KeypointMotion, MotionLayout
+from visavis.nn.denormals import denormals_flushed
 from visavis.pipelines.call.painter import Array
+from visavis.pipelines.reenact import to_pixels
 
 
 @dataclass(frozen=True)
@@ -44,3 +50,32 @@ Between = Callable[[Gap, Paint], Pixels]
 def by_motion(gap: Gap, paint: Paint) -> Pixels:
     """Move the pivot by the motion between: as dear as a frame that was sent, and as sharp."""
     return paint(gap.vector)
+
+
+def by_network(network: Interpolator, layout: MotionLayout) -> Between:
+    """Make them from their neighbours, for a small part of what the generator costs.
+
+    Args:
+        network: in evaluation mode; the result is as exact as its weights.
+        layout: of the motion vectors. Pictures whose side is no multiple of 8 are left to the generator.
+    """
+    weights = next(network.parameters())
+
+    def points(vector: Array) -> Tensor:
+        return KeypointMotion.from_vector(vector[None], layout).points.to(weights)
+
+    def picture(pixels: Pixels) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(pixels)).to(weights).permute(2, 0, 1)[None] / 255
+
+    @torch.inference_mode()
+    def make(gap: Gap, paint: Paint) -> Pixels:
+        if gap.before.shape[0] % MULTIPLE:
+            return by_motion(gap, paint)
+        share = weights.new_tensor([gap.share])
+        pair = Neighbours(
+            picture(gap.before), picture(gap.after), points(gap.before_vector), points(gap.after_vector), share
+        )
+        with denormals_flushed():
+            return to_pixels(network(pair).picture)
+
+    return make

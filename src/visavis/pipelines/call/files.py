@@ -8,21 +8,28 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 from visavis.codec.bitstream import Header, Kind
 from visavis.codec.census import Census
 from visavis.codec.container import CallReader, CallWriter
 from visavis.core.errors import CodecError, FaceError
+from visavis.enhance.interpolation import load_interpolator
+from visavis.enhance.super_resolution import FACTOR, load_enlarger
 from visavis.face.align import Crop, crop_for
+from visavis.generators.base import Generator
 from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Frame
 from visavis.media.provenance import marks
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.media.writer import VideoWriter, check_output
 from visavis.pipelines.analyse import Analyser
+from visavis.pipelines.call.between import Between, by_motion
+from visavis.pipelines.call.between import by_network as between_by_network
 from visavis.pipelines.call.decoder import CallDecoder, filled
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.enlarge import Enlarge, by_bicubic
+from visavis.pipelines.call.enlarge import by_network as enlarge_by_network
 from visavis.pipelines.call.settings import CallSettings
 from visavis.pipelines.call.sound_files import SoundTrack, write_sound
 from visavis.pipelines.call.weights import WeightsId, weights_for
@@ -198,7 +205,8 @@ def decode_file(
     device: str = "auto",
     precision: str = "auto",
     force: bool = False,
-    enlarge: Enlarge = by_bicubic,
+    between: Literal["network", "motion"] = "network",
+    enlarge: Literal["network", "bicubic"] = "network",
     progress: Progress | None = None,
 ) -> DecodeReport:
     """Decode a call into a video with its sound.
@@ -210,7 +218,8 @@ def decode_file(
         size: side of the pictures; None for the generator's own.
         device, precision: as everywhere.
         force: replace an existing result.
-        enlarge: brings pictures to another size.
+        between: whether the packaged network makes the frames that were not sent, or the generator.
+        enlarge: whether the packaged network doubles pictures, or plain interpolation.
         progress: called with frames done and the expected total, or None when unknown.
 
     Raises:
@@ -223,16 +232,17 @@ def decode_file(
     weights.check(header)
     generator = load_generator(named, device=device, precision=precision)
     side = size or header.size
+    enlarged = _enlarge(enlarge, header, side)
     with ExitStack() as stack:
         sound = stack.enter_context(write_sound(call)) if header.has_sound else None
-        decoder = stack.enter_context(CallDecoder(generator, weights))
+        decoder = stack.enter_context(CallDecoder(generator, weights, between=_between(between, header, generator)))
         began = time.perf_counter()
         writer = stack.enter_context(
             VideoWriter(output, size=(side, side), fps=header.fps, sound=sound, metadata=marks(header.model))
         )
         written = 0
         for written, frame in enumerate(filled(decoder.play(CallReader(call)), decoder, header.fps), 1):
-            writer.write(Frame(enlarge(frame.pixels, side), frame.time))
+            writer.write(Frame(enlarged(frame.pixels, side), frame.time))
             if progress is not None:
                 progress(written, decoder.total)
         if not written:
@@ -250,6 +260,17 @@ def decode_file(
         damaged=decoder.tally.damaged,
         ms_per_frame={name: round(ms / written, 2) for name, ms in stages.items()},
     )
+
+
+def _between(choice: str, header: Header, generator: Generator) -> Between:
+    """Who makes the frames that were not sent; no network is loaded where there are none."""
+    if choice == "motion" or not header.interpolated:
+        return by_motion
+    return between_by_network(load_interpolator(), generator.layout)
+
+
+def _enlarge(choice: str, header: Header, side: int) -> Enlarge:
+    return by_bicubic if choice == "bicubic" or side < FACTOR * header.size else enlarge_by_network(load_enlarger())
 
 
 def read_header(call: Path) -> Header:

@@ -41,6 +41,15 @@ def degrade(picture: Picture, rng: np.random.Generator) -> Picture:
     return picture
 
 
+def soften(picture: Picture, rng: np.random.Generator) -> Picture:
+    """As generated and sent pictures are: slightly blurred, and coded as JPEG; either may be left out."""
+    if rng.random() < 0.8:
+        picture = _blurred(picture, rng.uniform(0.3, 1.0))
+    if rng.random() < 0.6:
+        picture = _jpeg(picture, int(rng.integers(40, 96)))
+    return picture
+
+
 def damage(picture: Picture, other: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
     """Spoil one or two soft-edged places the way generators do: warp, blur, double, pixelate, or another frame's.
 

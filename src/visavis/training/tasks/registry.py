@@ -10,6 +10,8 @@ from visavis.training.task import Task
 #: Name of a task to ``module:class``.
 TASKS = {
     "avfr": "visavis.training.tasks.avfr:AvfrTask",
+    "between": "visavis.training.tasks.between:BetweenTask",
+    "enlarge": "visavis.training.tasks.enlarge:EnlargeTask",
     "face": "visavis.training.tasks.face:FaceTask",
     "keypoint": "visavis.training.tasks.keypoint:KeypointTask",
     "sync": "visavis.training.tasks.sync:SyncTask",
