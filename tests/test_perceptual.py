@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from visavis.core.errors import ConfigError, WeightsError
 from visavis.media.synthetic import draw
-from visavis.nn.face_network import FaceConfig, FaceNetwork, load_face_network, plain_config, without_identities
+from visavis.nn.face_network import FaceConfig, FaceNetwork, load_face_network, without_identities
 from visavis.nn.perceptual import FaceDistance, Lpips, PerceptualDistance, Vgg19Pyramid, choose
 from visavis.weights import store
 from visavis.weights.checkpoint import save, sha256
@@ -65,7 +66,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_face(path: Path) -> FaceNetwork:
     torch.manual_seed(2)
     network = FaceNetwork(FaceConfig.tiny()).eval()
-    save(path, network.state_dict(), family="face", config=plain_config(network.config))
+    save(path, network.state_dict(), family="face", config=asdict(network.config))
     return network
 
 
@@ -306,7 +307,7 @@ def test_an_average_of_pixels_is_what_a_smaller_picture_is():
 def test_the_identity_head_is_left_behind(tmp_path: Path):
     torch.manual_seed(0)
     network = FaceNetwork(FaceConfig.tiny(identities=5)).eval()
-    config, tensors = without_identities(plain_config(network.config), network.state_dict())
+    config, tensors = without_identities(asdict(network.config), network.state_dict())
     save(tmp_path / "face.safetensors", tensors, family="face", config=config)
     loaded = load_face_network(tmp_path / "face.safetensors")
     assert loaded.config == FaceConfig.tiny()
@@ -316,12 +317,13 @@ def test_the_identity_head_is_left_behind(tmp_path: Path):
 def test_weights_of_another_family_or_shape_are_refused(tmp_path: Path, tables: Path):
     path = tmp_path / "w.safetensors"
     network = tiny_face(path)
-    state, config = network.state_dict(), plain_config(network.config)
+    state, config = network.state_dict(), asdict(network.config)
     for family, changed, says in (
         ("avfr", config, "family 'avfr'"),
         ("face", {**config, "embedding": 9}, "another shape"),
         ("face", {**config, "size": 33}, "cannot have size 33"),
         ("face", {**config, "wings": 2}, "wings"),
+        ("face", {**config, "identities": -2}, "."),
     ):
         save(path, state, family=family, config=changed)
         with pytest.raises(WeightsError, match=says):

@@ -21,6 +21,7 @@ from visavis.generators.avfr.config import AvfrConfig
 from visavis.media.reader import SoundReader
 from visavis.media.synthetic import write_clip
 from visavis.motion.types import KeypointMotion
+from visavis.nn.perceptual.face import FaceDistance
 from visavis.nn.warp import coordinate_grid, sample
 from visavis.pipelines.describe import frame_cost
 from visavis.pipelines.load import load_generator
@@ -179,6 +180,12 @@ def test_a_run_says_which_perceptual_network_it_used(shards: Path, tmp_path: Pat
     for name, settings in (("face-128", ["losses.perceptual=1.0"]), ("none", [])):
         train(tiny_run(tmp_path), shards, settings, steps=1, out=tmp_path / name, device="cpu")
         assert load(tmp_path / name / "weights.safetensors", tensors=False).meta["perceptual"] == name
+    other = FaceDistance.from_file()
+    other.name = "lpips"  # as when its weights came into the cache since
+    monkeypatch.setattr("visavis.training.tasks.pairs.choose", lambda *_: other)
+    with pytest.raises(ConfigError, match="perceptual network 'face-128', and here is 'lpips'"):
+        settings = ["losses.perceptual=1.0"]
+        train(tiny_run(tmp_path), shards, settings, steps=2, resume=True, out=tmp_path / "face-128", device="cpu")
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(shards: Path, tmp_path: Path):

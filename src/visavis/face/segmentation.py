@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.core.closing import Closing
 from visavis.face.quiet import quiet_native_logs
 from visavis.media.frame import Pixels
 
 
-class Segmenter:
+class Segmenter(Closing):
     """Computes the segmentation prior of AVFR-GAN (section 3); keeps its graph between frames."""
 
     def __init__(self) -> None:
         self._graph: Any = None
         self._calls = 0
-
-    def __enter__(self) -> Segmenter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free MediaPipe's graph."""

@@ -5,12 +5,12 @@ MediaPipe stays behind this file and :mod:`visavis.face.segmentation`, so that i
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.core.closing import Closing
 from visavis.core.errors import FaceError
 from visavis.face.quiet import quiet_native_logs
 from visavis.face.types import Face
@@ -19,7 +19,7 @@ from visavis.media.frame import Pixels
 _MOST_FACES = 4
 
 
-class FaceTracker:
+class FaceTracker(Closing):
     """Finds one face in each frame and stays with it.
 
     The face is chosen in the first frame that shows one: the largest, or the ``which``-th largest. From then on
@@ -40,14 +40,6 @@ class FaceTracker:
         self._calls: dict[int, int] = {}
         self._last: Face | None = None
         self._faces_in_view = _MOST_FACES
-
-    def __enter__(self) -> FaceTracker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free MediaPipe's graphs."""

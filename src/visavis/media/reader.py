@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import av
@@ -16,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, Interpolation
 from numpy.typing import NDArray
 
+from visavis.core.closing import Closing
 from visavis.core.errors import MediaError
 from visavis.media.container import check_size, open_input, seek, sound_stream, start_of, video_stream
 from visavis.media.frame import Frame, Pixels, Sound
@@ -67,7 +67,7 @@ def probe(path: Path) -> MediaInfo:
         return reader.info
 
 
-class VideoReader:
+class VideoReader(Closing):
     """Iterates over a video's frames.
 
     Times are exact, start where the file says and strictly increase. Rotation flags and the shape of pixels are
@@ -100,14 +100,6 @@ class VideoReader:
         except BaseException:
             self._container.close()
             raise
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -216,7 +208,7 @@ def _upright(picture: VideoFrame, width: int, transfer: int | None) -> Pixels:
     return np.ascontiguousarray(np.rot90(pixels, _quarter_turns(picture)))
 
 
-class SoundReader:
+class SoundReader(Closing):
     """Iterates over a file's sound as mono chunks; a file without sound yields nothing.
 
     Chunk times are on the same clock as :class:`VideoReader`'s; each chunk begins where the one before ended, with
@@ -234,14 +226,6 @@ class SoundReader:
         stream = sound_stream(self._container)
         if start > 0 and stream is not None:
             seek(self._container, stream, start)
-
-    def __enter__(self) -> SoundReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

@@ -7,7 +7,7 @@ It is far too weak to recognise people, and not meant to.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visavis.core.config import build
-from visavis.core.errors import ConfigError, WeightsError
-from visavis.weights.checkpoint import load, load_into
+from visavis.core.errors import ConfigError
+from visavis.weights.network import load_network
 from visavis.weights.store import resolve
 
 FAMILY = "face"
@@ -190,19 +189,4 @@ def load_face_network(path: Path | None = None) -> FaceNetwork:
     Raises:
         WeightsError: no such file, damaged, or of another family or shape.
     """
-    file = resolve(PACKAGED_NAME) if path is None else path
-    checkpoint = load(file)
-    if checkpoint.family != FAMILY:
-        raise WeightsError(f"{file}: is of family '{checkpoint.family}'; a face network is of family '{FAMILY}'")
-    try:
-        config = build(FaceConfig, checkpoint.config)
-    except ConfigError as error:
-        raise WeightsError(f"{file}: its config is not a face network's ({error})") from error
-    network = FaceNetwork(config)
-    load_into(network, checkpoint, file)
-    return network.eval().requires_grad_(False)
-
-
-def plain_config(config: FaceConfig) -> dict[str, Any]:
-    """The shape as plain values for a checkpoint's header."""
-    return asdict(config)
+    return load_network(path or resolve(PACKAGED_NAME), FAMILY, FaceConfig, FaceNetwork)

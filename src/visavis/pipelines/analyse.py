@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.core.closing import Closing
 from visavis.face.align import Crop
 from visavis.face.segmentation import Segmenter
 from visavis.face.tracker import FaceTracker
@@ -27,7 +27,7 @@ class Seen:
     face: Face
 
 
-class Analyser:
+class Analyser(Closing):
     """Tracks one face and cuts observations.
 
     Args:
@@ -41,14 +41,6 @@ class Analyser:
         self._tracker = FaceTracker(face, video=video)
         self._segmenter = Segmenter()
         self._smooth = OneEuro() if video else None
-
-    def __enter__(self) -> Analyser:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free MediaPipe's graphs."""

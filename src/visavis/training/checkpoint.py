@@ -140,20 +140,26 @@ def restore(trainer: Trainer, state: Mapping[str, Tensor], out: Path) -> None:
     """Put a trainer where the run in ``out`` was, from its state.
 
     Raises:
-        ConfigError: the state is another network's.
+        ConfigError: the state is another network's, or was judged by another perceptual network.
+        WeightsError: the checkpoint's weights are damaged.
     """
     task = trainer.task
+    weights = last_checkpoint(out) / WEIGHTS
+    averaged = load(weights)
+    # Settings cannot tell: which network is taken when none is named depends on what this machine's cache holds.
+    judged, judging = (meta.get("perceptual") for meta in (averaged.meta, task.meta()))
+    if judged != judging:
+        raise ConfigError(f"{out}: was started with the perceptual network '{judged}', and here is '{judging}'")
     try:
         task.network.load_state_dict(_part(state, "network."))
         _restore_optimiser(trainer.optimiser, _part(state, "optimiser."))
         if task.judge is not None and trainer.judge_optimiser is not None:
             task.judge.load_state_dict(_part(state, "judge."))
             _restore_optimiser(trainer.judge_optimiser, _part(state, "judge_optimiser."))
-        weights = last_checkpoint(out) / WEIGHTS
-        load_into(trainer.averaged, load(weights), weights)
+        load_into(trainer.averaged, averaged, weights)
     except (RuntimeError, WeightsError) as error:
         raise ConfigError(f"{out}: was started with another network; give the same settings to resume") from error
-    trainer.steps_done = int(load(weights, tensors=False).meta["steps"])
+    trainer.steps_done = int(averaged.meta["steps"])
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -32,9 +32,8 @@ def load_network(path: Path, family: str, shape: type[_Config], make: Callable[[
     if checkpoint.family != family:
         raise WeightsError(f"{path}: is of family '{checkpoint.family}'; '{family}' is needed")
     try:
-        config = build(shape, checkpoint.config)
-    except ConfigError as error:
-        raise WeightsError(f"{path}: its config is not that of family '{family}' ({error})") from error
-    network = make(config)
+        network = make(build(shape, checkpoint.config))
+    except (ConfigError, ValueError, RuntimeError) as error:  # torch refuses impossible shapes in its own words
+        raise WeightsError(f"{path}: its config describes no network of family '{family}' ({error})") from error
     load_into(network, checkpoint, path)
     return network.eval().requires_grad_(False)

@@ -13,13 +13,12 @@ from torch import Tensor
 
 from visavis.audio.mel import RATE_HZ, WINDOW_SAMPLES, log_mel
 from visavis.audio.mfcc import mfcc
-from visavis.core.config import build
-from visavis.core.errors import ConfigError, WeightsError
 from visavis.face.mouth import mouth_crop, mouth_shape
 from visavis.nn.mouth_sync import MouthSync, MouthSyncConfig
 from visavis.nn.syncnet import SIDE, SyncNet, embed
-from visavis.weights.checkpoint import Checkpoint, is_checkpoint, load, load_into
+from visavis.weights.checkpoint import Checkpoint, is_checkpoint, load_into
 from visavis.weights.convert_syncnet import read_syncnet
+from visavis.weights.network import load_network
 
 OWN_FAMILY = "sync"
 _SAMPLES_A_FRAME = RATE_HZ // 25
@@ -98,15 +97,7 @@ class OwnSync:
     meets_zeros = False
 
     def __init__(self, path: Path) -> None:
-        checkpoint = load(path)
-        if checkpoint.family != OWN_FAMILY:
-            raise WeightsError(f"{path}: is of family '{checkpoint.family}'; lip sync takes '{OWN_FAMILY}'")
-        try:
-            self._network = MouthSync(build(MouthSyncConfig, checkpoint.config))
-        except (ConfigError, ValueError, RuntimeError) as error:
-            raise WeightsError(f"{path}: its header describes no such network ({error})") from error
-        load_into(self._network, checkpoint, path)
-        self._network.eval()
+        self._network = load_network(path, OWN_FAMILY, MouthSyncConfig, MouthSync)
         self.name = path.stem
 
     @torch.inference_mode()

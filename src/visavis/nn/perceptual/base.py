@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from visavis.core.errors import WeightsError
 
 
-class PerceptualDistance(nn.Module):
+class PerceptualDistance(nn.Module, ABC):
     """A distance between pictures in the features of a network that does not learn any more.
 
     A subclass says what the features of a picture are and how two lists of them compare. Gradients reach the made
@@ -31,13 +32,13 @@ class PerceptualDistance(nn.Module):
                 wanted = self.features(real.float())
             return self.compare(self.features(made.float()), wanted)
 
+    @abstractmethod
     def features(self, picture: Tensor) -> list[Tensor]:
         """Feature maps of pictures ``[B, 3, S, S]`` in [0, 1]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def compare(self, made: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
         """Distance ``[B]`` of two lists of feature maps."""
-        raise NotImplementedError
 
     def train(self, mode: bool = True) -> PerceptualDistance:
         """Stay in evaluation mode, whatever the network around does."""

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from types import TracebackType
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from visavis.codec.receiver import MotionReceiver, Run
 from visavis.codec.sender import group_seconds
 from visavis.codec.sound import Samples, SoundDecoder
 from visavis.codec.transform import table_for
+from visavis.core.closing import Closing
 from visavis.core.errors import CodecError, FaceError
 from visavis.generators.base import Generator, Prior
 from visavis.media.frame import Frame
@@ -63,7 +63,7 @@ class ReceivedTally:
     ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
 
-class CallDecoder:
+class CallDecoder(Closing):
     """Turns packets into frames, whatever is lost, doubled, late or damaged on the way.
 
     Latency: a frame waits for the sound around it (about 230 ms after its group) and, where a group is missing, for two
@@ -89,14 +89,6 @@ class CallDecoder:
         self._player: Player | None = None
         self._requests: dict[Request, None] = {}
         self.tally = ReceivedTally()
-
-    def __enter__(self) -> CallDecoder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free what the analysis of pivots holds."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from fractions import Fraction
-from types import TracebackType
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from visavis.codec.sender import MotionSender, group_for, group_seconds
 from visavis.codec.sound import Samples, SoundEncoder
 from visavis.codec.stills import LEAST_SIDE, MOST_SIDE
 from visavis.codec.transform import table_for
+from visavis.core.closing import Closing
 from visavis.core.errors import CodecError, ConfigError, FaceError
 from visavis.face.align import Crop, crop_for
 from visavis.face.pose import head_angles
@@ -48,7 +48,7 @@ class SentTally:
     ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
 
-class CallEncoder:
+class CallEncoder(Closing):
     """Turns frames and sound into packets, a group of frames at a time.
 
     Latency: a frame waits until its group is full (:attr:`latency_ms`, 280 ms at 25 frames a second by default), and
@@ -112,14 +112,6 @@ class CallEncoder:
         self._last: Moment | None = None
         self._uncoded: Frame | None = None
         self.tally = SentTally()
-
-    def __enter__(self) -> CallEncoder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free what the analysis holds."""

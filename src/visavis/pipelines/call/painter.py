@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from visavis.codec.motion_coder import to_units
 from visavis.codec.pivots import nearest_reference
 from visavis.codec.stills import decode_still
 from visavis.codec.transform import MotionTable
+from visavis.core.closing import Closing
 from visavis.core.errors import CodecError, FaceError
 from visavis.face.align import whole
 from visavis.generators.base import Generator
@@ -46,7 +46,7 @@ class Likeness:
     coded: bytes
 
 
-class Painter:
+class Painter(Closing):
     """Prepares pivots, and paints them moved.
 
     Args:
@@ -62,14 +62,6 @@ class Painter:
     def close(self) -> None:
         """Free what the analysis of pivots holds."""
         self._analyser.close()
-
-    def __enter__(self) -> Painter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def prepare(self, coded: bytes, reference: Ints | None = None) -> Likeness:
         """Decode a still and prepare it.

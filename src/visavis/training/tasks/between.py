@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from visavis.training.config import TrainConfig
 from visavis.training.data.gaps import GapBatch, Gaps, load_stretches
 from visavis.training.losses import gradient_l1
 from visavis.training.task import Outcome
+from visavis.training.tasks.single import SingleNetwork, in_rows
 
 _SHEET_PAIRS = 6
 _SHEET_STRIDE = 40
@@ -47,7 +48,7 @@ class BetweenLosses:
             raise ConfigError(f"losses needs a side that is a multiple of {MULTIPLE}, and softened from 0 to 1")
 
 
-class BetweenTask:
+class BetweenTask(SingleNetwork):
     """Learns an :class:`Interpolator`.
 
     Args:
@@ -62,10 +63,8 @@ class BetweenTask:
     presets: ClassVar[Mapping[str, Callable[[], Any]]] = {"between256": BetweenConfig, "tiny": BetweenConfig.tiny}
 
     def __init__(self, config: TrainConfig, gaps: Gaps, shown: GapBatch) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.gaps, self.shown = config, gaps, shown
-        self.network: nn.Module = Interpolator(config.model)
-        self.judge: nn.Module | None = None
+        super().__init__(config, Interpolator)
+        self.gaps, self.shown = gaps, shown
 
     @classmethod
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
@@ -84,10 +83,6 @@ class BetweenTask:
         gaps = Gaps(stretches, side=losses.side, softened=losses.softened, seed=config.seed)
         return cls(config, gaps, Gaps(unseen, side=losses.side).batch(0, _SHEET_PAIRS))
 
-    def to(self, device: torch.device) -> None:
-        """Move the network to ``device``."""
-        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
     def batch(self, step: int, count: int) -> GapBatch:
         """Batch number ``step`` of ``count`` pairs."""
         return self.gaps.batch(step, count)
@@ -104,23 +99,9 @@ class BetweenTask:
             }
         )
 
-    def fixed(self) -> Mapping[str, Tensor]:
-        """Nothing is learned beforehand."""
-        return {}
-
-    def plain_config(self) -> Mapping[str, Any]:
-        """The network's shape."""
-        return asdict(self.config.model)
-
-    def meta(self) -> Mapping[str, Any]:
-        """The weights of the losses."""
-        return {"losses": asdict(self.config.losses)}
-
     @torch.no_grad()
     def sheet(self, network: nn.Module) -> NDArray[np.uint8] | None:
         """Draw rows of both neighbours, their mixture, what ``network`` makes, and the truth."""
         shown = self.shown.to(next(network.parameters()).device)
         mixture = torch.lerp(shown.before, shown.after, shown.share.view(-1, 1, 1, 1))
-        made = network(shown.pair).picture
-        rows = torch.stack([shown.before, shown.after, mixture, made, shown.truth]).cpu().clamp(0, 1)
-        return np.asarray((255 * rows).round().byte().permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2).numpy())
+        return in_rows([shown.before, shown.after, mixture, network(shown.pair).picture, shown.truth])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from visavis.training.config import TrainConfig
 from visavis.training.data.large import PatchBatch, Patches, load_large
 from visavis.training.losses import gradient_l1
 from visavis.training.task import Outcome
+from visavis.training.tasks.single import SingleNetwork, in_rows
 
 _SHEET_PATCHES = 6
 _SHEET_SIDE = 96
@@ -46,7 +47,7 @@ class EnlargeLosses:
             raise ConfigError("losses needs a side from 8 to 192, and softened from 0 to 1")
 
 
-class EnlargeTask:
+class EnlargeTask(SingleNetwork):
     """Learns an :class:`Enlarger`.
 
     Args:
@@ -61,10 +62,8 @@ class EnlargeTask:
     presets: ClassVar[Mapping[str, Callable[[], Any]]] = {"enlarge2x": EnlargeConfig, "tiny": EnlargeConfig.tiny}
 
     def __init__(self, config: TrainConfig, patches: Patches, shown: PatchBatch) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.patches, self.shown = config, patches, shown
-        self.network: nn.Module = Enlarger(config.model)
-        self.judge: nn.Module | None = None
+        super().__init__(config, Enlarger)
+        self.patches, self.shown = patches, shown
 
     @classmethod
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
@@ -82,10 +81,6 @@ class EnlargeTask:
         patches = Patches(clips, side=losses.side, reach=reach, softened=losses.softened, seed=config.seed)
         return cls(config, patches, shown.batch(0, _SHEET_PATCHES))
 
-    def to(self, device: torch.device) -> None:
-        """Move the network to ``device``."""
-        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
     def batch(self, step: int, count: int) -> PatchBatch:
         """Batch number ``step`` of ``count`` patches."""
         return self.patches.batch(step, count)
@@ -101,23 +96,10 @@ class EnlargeTask:
             }
         )
 
-    def fixed(self) -> Mapping[str, Tensor]:
-        """Nothing is learned beforehand."""
-        return {}
-
-    def plain_config(self) -> Mapping[str, Any]:
-        """The network's shape."""
-        return asdict(self.config.model)
-
-    def meta(self) -> Mapping[str, Any]:
-        """The weights of the losses."""
-        return {"losses": asdict(self.config.losses)}
-
     @torch.no_grad()
     def sheet(self, network: nn.Module) -> NDArray[np.uint8] | None:
         """Draw rows of bicubic interpolation, what ``network`` makes, and the truth."""
         small = self.shown.small.to(next(network.parameters()).device)
         plain = F.interpolate(small, scale_factor=float(FACTOR), mode="bicubic", align_corners=False)
         plain = F.pad(plain, [-FACTOR * self.config.model.reach] * 4)
-        rows = torch.stack([plain.cpu(), network(small).cpu(), self.shown.large]).clamp(0, 1)
-        return np.asarray((255 * rows).round().byte().permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2).numpy())
+        return in_rows([plain, network(small), self.shown.large])

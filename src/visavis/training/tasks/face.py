@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,18 +15,19 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from visavis.face.mesh import to_pixels
-from visavis.nn.face_network import FAMILY, FaceConfig, FaceNetwork, FaceReading, plain_config
+from visavis.nn.face_network import FAMILY, FaceConfig, FaceNetwork, FaceReading
 from visavis.training.config import TrainConfig
 from visavis.training.data.dataset import load_clips
 from visavis.training.data.faces import FaceBatch, Faces
 from visavis.training.face_losses import FaceLossWeights, face_losses
 from visavis.training.task import Outcome
+from visavis.training.tasks.single import SingleNetwork
 
 _SHEET_PICTURES = 8
 _SHEET_CLIPS = 8
 
 
-class FaceTask:
+class FaceTask(SingleNetwork):
     """Learns a face network with a head for the people in the data; the shape's ``identities`` is theirs.
 
     Args:
@@ -37,16 +39,14 @@ class FaceTask:
     family = FAMILY
     model_class = FaceConfig
     losses_class = FaceLossWeights
+    network: FaceNetwork
     presets: ClassVar[Mapping[str, Callable[[], Any]]] = {"face128": FaceConfig, "tiny": FaceConfig.tiny}
 
     def __init__(self, config: TrainConfig, faces: Faces, shown: FaceBatch) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.faces, self.shown = config, faces, shown
-        network = FaceNetwork(config.model.with_identities(len(faces.people)))
+        super().__init__(replace(config, model=config.model.with_identities(len(faces.people))), FaceNetwork)
+        self.faces, self.shown = faces, shown
         with torch.no_grad():
-            network.mesh_points.bias.copy_(torch.from_numpy(faces.mean_mesh).flatten())
-        self.network: FaceNetwork = network
-        self.judge: nn.Module | None = None
+            self.network.mesh_points.bias.copy_(torch.from_numpy(faces.mean_mesh).flatten())
 
     @classmethod
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
@@ -57,10 +57,6 @@ class FaceTask:
         unseen = load_clips(data, "val", 5 * config.stride, most=_SHEET_CLIPS, needed=False) or clips[:_SHEET_CLIPS]
         return cls(config, faces, Faces(unseen, size=config.model.size).batch(0, _SHEET_PICTURES))
 
-    def to(self, device: torch.device) -> None:
-        """Move the network to ``device``."""
-        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
     def batch(self, step: int, count: int) -> FaceBatch:
         """Batch number ``step`` of ``count`` pictures."""
         return self.faces.batch(step, count)
@@ -69,14 +65,6 @@ class FaceTask:
         """The four losses; nothing in them is random."""
         picture = batch.picture.contiguous(memory_format=torch.channels_last)
         return Outcome(face_losses(self.network(picture), batch, self.network.identities, self.config.losses))
-
-    def fixed(self) -> Mapping[str, Tensor]:
-        """Nothing: the mean mesh is where the network starts from, and is learned further."""
-        return {}
-
-    def plain_config(self) -> Mapping[str, Any]:
-        """The network's shape."""
-        return plain_config(self.network.config)
 
     def meta(self) -> Mapping[str, Any]:
         """How many people it has seen."""

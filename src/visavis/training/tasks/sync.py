@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from visavis.nn.syncnet import REACH, offset_distances
 from visavis.training.config import TrainConfig
 from visavis.training.data.mouths import MouthBatch, MouthClip, Mouths, load_mouths, still_batch
 from visavis.training.task import Outcome
+from visavis.training.tasks.single import SingleNetwork
 
 _SHEET_CLIPS = 12
 _SHEET_CELL = 12
@@ -51,7 +52,7 @@ class SyncLosses:
             raise ConfigError("losses needs a spread above 0, and hidden from 0 to 0.5")
 
 
-class SyncTask:
+class SyncTask(SingleNetwork):
     """Learns a :class:`MouthSync` by contrast (InfoNCE), in either direction.
 
     Args:
@@ -68,12 +69,10 @@ class SyncTask:
     def __init__(self, config: TrainConfig, clips: list[MouthClip], shown: list[MouthClip]) -> None:
         if config.losses.frames <= config.model.window:
             raise ConfigError(f"losses.frames must be more than the model's window of {config.model.window} frames")
-        torch.manual_seed(config.seed)
-        self.config, self.shown = config, shown
+        super().__init__(config, MouthSync)
         losses: SyncLosses = config.losses
         self.mouths = Mouths(clips, frames=losses.frames, seed=config.seed, hidden=losses.hidden)
-        self.network: nn.Module = MouthSync(config.model)
-        self.judge: nn.Module | None = None
+        self.shown = shown
 
     @classmethod
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
@@ -111,18 +110,6 @@ class SyncTask:
                 "across": weights.across * contrast_across(mouths, sounds, scale),
             }
         )
-
-    def fixed(self) -> Mapping[str, Tensor]:
-        """Nothing is learned beforehand."""
-        return {}
-
-    def plain_config(self) -> Mapping[str, Any]:
-        """The network's shape."""
-        return asdict(self.config.model)
-
-    def meta(self) -> Mapping[str, Any]:
-        """The weights of the losses."""
-        return {"losses": asdict(self.config.losses)}
 
     @torch.no_grad()
     def sheet(self, network: nn.Module) -> NDArray[np.uint8] | None:
