@@ -19,7 +19,8 @@ from visavis.face.mesh import draw_mesh, to_pixels
 from visavis.face.morphable import LinearFaceModel, learn
 from visavis.face.tracker import FaceTracker
 from visavis.face.types import Face, Observation
-from visavis.generators.avfr.network import MeshModel
+from visavis.generators.avfr.generator import AvfrGenerator
+from visavis.generators.avfr.mesh import MeshModel
 from visavis.media.frame import Sound
 from visavis.media.synthetic import TalkingFace, draw
 from visavis.motion.smooth import OneEuro
@@ -27,6 +28,7 @@ from visavis.motion.transfer import Mode, Transfer, face_scale
 from visavis.motion.types import KeypointMotion
 from visavis.nn.thin_plate import warp_grid
 from visavis.nn.warp import coordinate_grid, sample
+from visavis.pipelines.load import load_generator
 
 
 def faces_in_motion(count: int = 60) -> np.ndarray:
@@ -68,7 +70,7 @@ def test_the_network_and_the_face_room_agree_on_where_control_points_are():
     network.mean.copy_(torch.from_numpy(model.mean))
     network.basis.copy_(torch.from_numpy(model.basis))
     values = model.fit(meshes[3])
-    found = network.control_points(torch.from_numpy(values)[None])[0].numpy()
+    found = network.controls(torch.from_numpy(values)[None]).points[0].numpy()
     expected = model.points(values)[network.control.numpy(), :2]
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -175,6 +177,40 @@ def test_a_thin_plate_warp_carries_points_onto_points():
     assert torch.allclose(peak, outputs[0, 4], atol=0.04)
     identity = warp_grid(inputs, inputs, grid)
     assert torch.allclose(identity[0], grid, atol=1e-3)
+
+
+def test_a_point_that_is_let_go_does_not_bend_the_warp():
+    at = torch.tensor([[[-0.5, 0.0], [0.5, 0.0], [0.0, 0.5], [0.02, 0.52]]])
+    wanted = at.clone()
+    wanted[0, 3, 0] += 0.4
+    stiffness = torch.tensor([[1e-4, 1e-4, 1e-4, 10.0]])
+    grid = coordinate_grid(32, 32, align_corners=False)
+    bent, straight = warp_grid(at, wanted, grid), warp_grid(at, wanted, grid, stiffness=stiffness)
+    assert (bent[0] - grid).abs().max() > 0.3
+    assert (straight[0] - grid).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("degrees", [-35, -25, 25, 35])
+@pytest.mark.parametrize("axis", [0, 1], ids=["pitch", "yaw"])
+def test_a_head_that_turns_away_does_not_fold_over_itself(axis: int, degrees: float):
+    """What lies left of something in the source still does in the warp, though the mesh's far side lies over it."""
+    generator = load_generator("avfr-256")
+    assert isinstance(generator, AvfrGenerator)
+    network = generator.network
+    still = torch.zeros(1, 6 + network.config.mesh_coefficients)
+    still[0, 2] = np.log(0.45 / network.mesh_model.mean[:, 0].abs().max())
+    turned = still.clone()
+    turned[0, 3 + axis] = np.deg2rad(degrees)
+    at, source = network.mesh_model.controls(turned), network.mesh_model.controls(still).points
+    grid = coordinate_grid(64, 64, align_corners=False)
+
+    def folded(warp: torch.Tensor) -> int:
+        along, down = warp[0, :-1, 1:] - warp[0, :-1, :-1], warp[0, 1:, :-1] - warp[0, :-1, :-1]
+        return int((along[..., 0] * down[..., 1] < along[..., 1] * down[..., 0]).sum())
+
+    assert folded(warp_grid(at.points, source, grid, stiffness=at.stiffness)) == 0
+    if axis == 1:
+        assert folded(warp_grid(at.points, source, grid)) > 0  # all points held: this is what tears
 
 
 def test_mesh_warp_of_a_still_face_changes_nothing():

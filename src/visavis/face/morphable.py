@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.face.mesh import LEFT_EYE, LEFT_IRIS, LIPS, RIGHT_EYE, RIGHT_IRIS
-from visavis.face.types import MESH_POINTS
+from visavis.face.types import MESH_POINTS, SKIN_POINTS
 
 #: Values before the shape coefficients: ``tx, ty, log scale, rotation vector (3)``.
 CAMERA_VALUES = 6
@@ -34,7 +34,7 @@ def _rigid_weights() -> Array:
     """How much each point counts in the camera: what the jaw, lips and lids move must not read as head motion."""
     weights = np.ones(MESH_POINTS, np.float32)
     weights[list(LIPS + LEFT_EYE + RIGHT_EYE)] = 0.02
-    weights[468:] = 0
+    weights[SKIN_POINTS:] = 0
     weights[[152, 148, 176, 149, 150, 136, 172, 377, 400, 378, 379, 365, 397, 18, 200, 199, 175, 83, 313]] = 0.05
     return weights
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MESH_POINTS = 478  # 468 of the face mesh and 5 of each iris
+SKIN_POINTS = 468  # the first of them
 
 
 @dataclass(frozen=True, slots=True)

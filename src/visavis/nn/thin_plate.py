@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 _TINY = 1e-9
+_STIFFNESS = 1e-4
 
 
 def kernel(distance_squared: Tensor) -> Tensor:
@@ -31,13 +32,14 @@ def border_points(device: torch.device, per_side: int = 4) -> Tensor:
     return torch.cat([torch.stack(side, -1) for side in sides])
 
 
-def solve(at: Tensor, values: Tensor, stiffness: float = 1e-4) -> Tensor:
+def solve(at: Tensor, values: Tensor, stiffness: Tensor | float = _STIFFNESS) -> Tensor:
     """Coefficients of the spline that takes ``values`` at the points ``at``.
 
     Args:
         at: ``float32 [B, N, 2]`` control points in the output.
         values: ``float32 [B, N, 2]`` where they sample in the input.
-        stiffness: 0 passes through every value; more bends less (and keeps the system well conditioned).
+        stiffness: of all points, or ``[B, N]`` of each. 0 passes through its value; more bends less (and keeps the
+            system well conditioned).
 
     Returns:
         ``float32 [B, N + 3, 2]``: radial weights, then the affine part ``(1, x, y)``.
@@ -47,7 +49,8 @@ def solve(at: Tensor, values: Tensor, stiffness: float = 1e-4) -> Tensor:
         at, values = at.float(), values.float()
         system = at.new_zeros(count, points + 3, points + 3)
         system[:, :points, :points] = kernel(_squared_distances(at, at))
-        system[:, :points, :points] += stiffness * torch.eye(points, device=at.device)
+        give = torch.as_tensor(stiffness, dtype=at.dtype, device=at.device).expand(count, points)
+        system[:, :points, :points] += torch.diag_embed(give)
         affine = torch.cat([torch.ones_like(at[..., :1]), at], -1)
         system[:, :points, points:] = affine
         system[:, points:, :points] = affine.transpose(1, 2)
@@ -67,22 +70,33 @@ def evaluate(coefficients: Tensor, at: Tensor, places: Tensor) -> Tensor:
         return radial + affine
 
 
-def warp_grid(output_points: Tensor, input_points: Tensor, grid: Tensor, *, pin_border: bool = True) -> Tensor:
+def warp_grid(
+    output_points: Tensor,
+    input_points: Tensor,
+    grid: Tensor,
+    *,
+    stiffness: Tensor | None = None,
+    pin_border: bool = True,
+) -> Tensor:
     """Sampling grid that carries ``input_points`` of the input onto ``output_points`` of the output.
 
     Args:
         output_points: ``float32 [B, N, 2]``.
         input_points: ``float32 [B, N, 2]``.
         grid: identity grid ``[h, w, 2]`` of the output.
+        stiffness: ``[B, N]``, as for :func:`solve`; None holds all points fast.
         pin_border: also hold points around the picture's edge in place.
 
     Returns:
         ``float32 [B, h, w, 2]``.
     """
+    if stiffness is None:
+        stiffness = output_points.new_full(output_points.shape[:2], _STIFFNESS, dtype=torch.float32)
     if pin_border:
         border = border_points(grid.device).expand(output_points.shape[0], -1, -1)
         output_points = torch.cat([output_points.float(), border], 1)
         input_points = torch.cat([input_points.float(), border], 1)
-    coefficients = solve(output_points, input_points)
+        stiffness = torch.cat([stiffness, stiffness.new_full(border.shape[:2], _STIFFNESS)], 1)
+    coefficients = solve(output_points, input_points, stiffness)
     height, width = grid.shape[:2]
     return evaluate(coefficients, output_points, grid.reshape(-1, 2)).view(-1, height, width, 2)

@@ -81,7 +81,8 @@ def _avfr_cost(network: AvfrNetwork) -> dict[str, dict[str, float]]:
     still = network.encode(picture, motion, prior)
     detector = gmac(lambda: network.detect(picture, prior, mesh))
     render = gmac(lambda: network.render(still, motion, drawing, mel))
-    dense = gmac(lambda: network.motion(still, motion, still.mesh, drawing if config.mesh_motion else None))
+    controls = network.mesh_model.controls(motion.mesh) if motion.mesh is not None else None
+    dense = gmac(lambda: network.motion(still, motion, controls, drawing if config.mesh_motion else None))
     sound = gmac(lambda: (network.sound(mel), network.query(mel))) if config.sound else 0.0
     per_source = {"detector": detector, "appearance": gmac(lambda: network.appearance(picture))}
     if config.identity_aware:

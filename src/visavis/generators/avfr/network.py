@@ -13,10 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visavis.face.mesh import CONTROL_POINTS
-from visavis.face.types import MESH_POINTS
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.layers import Layers, blend, fill_behind
+from visavis.generators.avfr.mesh import MeshControls, MeshModel
 from visavis.generators.avfr.sound import QueryEncoder, SoundEncoder
 from visavis.motion.keypoints import KeypointDetector
 from visavis.motion.types import KeypointMotion
@@ -83,42 +82,6 @@ class Rendering:
     shares: Tensor | None
 
 
-class MeshModel(nn.Module):
-    """The linear face model as buffers, so that a receiver has it with the weights.
-
-    See :class:`visavis.face.morphable.LinearFaceModel`, which fits it.
-    """
-
-    mean: Tensor
-    basis: Tensor
-    control: Tensor
-
-    def __init__(self, coefficients: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(MESH_POINTS, 3))
-        self.register_buffer("basis", torch.zeros(coefficients, MESH_POINTS, 3))
-        self.register_buffer("control", torch.tensor(CONTROL_POINTS), persistent=False)
-
-    def control_points(self, values: Tensor) -> Tensor:
-        """Control points ``[B, N, 2]`` of mesh values ``[B, 6 + n]``."""
-        with torch.autocast(values.device.type, enabled=False):
-            values = values.float()
-            mean, basis = self.mean[self.control], self.basis[:, self.control]
-            shape = mean + torch.einsum("bn,npd->bpd", values[:, 6:], basis.float())
-            turned = shape @ rotation_matrix(values[:, 3:6]).transpose(1, 2)
-            return values[:, 2, None, None].exp() * turned[..., :2] + values[:, None, :2]
-
-
-def rotation_matrix(vector: Tensor) -> Tensor:
-    """Rodrigues: ``[B, 3]`` rotation vectors to ``[B, 3, 3]`` matrices."""
-    angle = vector.norm(dim=1).clamp_min(1e-8)[:, None, None]
-    x, y, z = (vector / angle[:, :, 0]).unbind(1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).view(-1, 3, 3)
-    eye = torch.eye(3, device=vector.device)
-    return eye + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
-
-
 class CandidateMotion(nn.Module):
     """Dense motion from candidates: background, K keypoint motions and, if wanted, the mesh's thin-plate warp."""
 
@@ -140,7 +103,7 @@ class CandidateMotion(nn.Module):
                 self.mask.bias[-1] += _MESH_HEAD_START  # type: ignore[index]
 
     def forward(
-        self, still: Still, driving: KeypointMotion, mesh: Tensor | None, drawing: Tensor | None
+        self, still: Still, driving: KeypointMotion, mesh: MeshControls | None, drawing: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return grid ``[B, h, w, 2]``, occlusion ``[B, 1, h, w]`` in [0, 1], and mask ``[B, candidates, h, w]``."""
         height, width = still.small.shape[2:]
@@ -151,7 +114,7 @@ class CandidateMotion(nn.Module):
         heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], 1)
         parts = [heat]
         if mesh is not None and still.mesh is not None:
-            by_mesh = warp_grid(mesh, still.mesh, grid)
+            by_mesh = warp_grid(mesh.points, still.mesh, grid, stiffness=mesh.stiffness)
             motions = torch.cat([motions, by_mesh[:, None]], 1)
         count = motions.shape[1]
         spread = still.small[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
@@ -337,7 +300,7 @@ class AvfrNetwork(nn.Module):
             features=self.appearance(picture),
             identity=self.identity(picture) if config.identity_aware else (),
             motion=motion,
-            mesh=self.mesh_model.control_points(motion.mesh) if motion.mesh is not None else None,
+            mesh=self.mesh_model.controls(motion.mesh).points if motion.mesh is not None else None,
             drawing=prior[:, :1] if config.mesh_motion and prior is not None else None,
             person=person,
             background=fill_behind(picture.float(), person) if person is not None else None,
@@ -352,7 +315,7 @@ class AvfrNetwork(nn.Module):
             drawing: ``[B, 1, S, S]``, drawing of the driving motion's mesh.
             mel: ``[B, 1, 80, 20]`` in [0, 1]; None is silence.
         """
-        mesh = self.mesh_model.control_points(driving.mesh) if driving.mesh is not None else None
+        mesh = self.mesh_model.controls(driving.mesh) if driving.mesh is not None else None
         grid, occlusion, mask = self.motion(still, driving, mesh, drawing if self.config.mesh_motion else None)
         enc_motion = sample(still.features.float(), grid) * occlusion
         parts = [enc_motion]
