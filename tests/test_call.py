@@ -46,6 +46,17 @@ def test_every_frame_comes_back_at_its_time(generator: Generator, mode: str, int
     assert decoder.take_requests() == []
 
 
+def test_a_receiver_may_leave_frames_out(generator: Generator):
+    """Those it gives are the same; where frames between need their neighbours it gives all."""
+    for interpolate, left in ((0, range(0, FRAMES, 3)), (1, range(FRAMES))):
+        packets = encode(generator, caller(), CallSettings(interpolate=interpolate))
+        whole, _ = decode(generator, packets)
+        with CallDecoder(generator, TINY, every=3) as decoder:
+            some = list(decoder.play(packets))
+        assert [frame.time for frame in some] == [n / FPS for n in left]
+        assert all(np.array_equal(frame.pixels, whole[n].pixels) for n, frame in zip(left, some, strict=True))
+
+
 @pytest.mark.parametrize("fps", [Fraction(30000, 1001), Fraction(10)])
 def test_other_rates_keep_exact_times(generator: Generator, fps: Fraction):
     frames, _ = decode(generator, encode(generator, caller(20, fps), CallSettings(), fps=fps))

@@ -16,11 +16,10 @@ import torch
 from made import run, tiny_weights
 from visavis.codec.bitstream import Kind, MotionGroup, parse
 from visavis.codec.container import MARK, CallReader, record
-from visavis.evaluation.call_codec import CallCodec
+from visavis.evaluation.call_codec import CallCodec, CallPoint
 from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.media.synthetic import write_clip
-from visavis.pipelines.call.settings import CallSettings
 from visavis.weights.checkpoint import save
 
 SECONDS = 1.4
@@ -186,9 +185,13 @@ def test_a_video_without_a_face_leaves_nothing(tmp_path: Path, folder: Path, cap
 
 
 def test_a_call_is_one_of_the_codecs_that_are_compared(folder: Path):
-    codec = CallCodec("tiny", {"adaptive": CallSettings()}, str(folder / "tiny.safetensors"))
+    codec = CallCodec("tiny", {"adaptive": CallPoint()}, str(folder / "tiny.safetensors"))
     coded = codec.run(folder / "caller.mp4", "adaptive")
     frames = list(coded.frames)
     assert len(frames) == FRAMES and frames[0].shape == (128, 128, 3)
+    # What nobody looks at is not painted, and what somebody does is the same.
+    few = list(codec.run(folder / "caller.mp4", "adaptive", 4).frames)
+    assert len(few) == FRAMES
+    assert all(np.array_equal(few[n], frames[n - n % 4]) for n in range(FRAMES))
     sizes = [len(p) for p in CallReader(folder / "call.vsv") if p[0] >> 5 != Kind.SOUND]
     assert sum(coded.sizes_bytes) == pytest.approx(sum(sizes), rel=0.1)

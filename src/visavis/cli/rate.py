@@ -28,7 +28,10 @@ def rate(
     split: Annotated[str, typer.Option(help="Which split.")] = "val",
     codec: Annotated[
         list[str] | None,
-        typer.Option(help="visavis, paper80, x264, x265, svtav1, svtav1-half or vvenc; several may follow."),
+        typer.Option(
+            help="visavis, paper80, x264, x265, svtav1, svtav1-half or vvenc; visavis-between, visavis-pivots and"
+            " visavis-patches for what its parts bring; several may follow."
+        ),
     ] = None,
     more: Annotated[list[str] | None, typer.Argument(metavar="[CODEC]...", hidden=True)] = None,
     size: Annotated[Size, typer.Option(help="Side of the clips.")] = Size.small,

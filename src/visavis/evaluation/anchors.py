@@ -62,8 +62,8 @@ class Anchor:
         """Names of the operating points."""
         return tuple(f"{self.settings} {quantiser}" for quantiser in self.quantisers)
 
-    def run(self, clip: Path, point: str) -> Coded:
-        """Code a clip at one of :attr:`points`."""
+    def run(self, clip: Path, point: str, every: int = 1) -> Coded:
+        """Code a clip at one of :attr:`points`; every picture is decoded, since each needs those before it."""
         quantiser = self.quantisers[self.points.index(point)]
         with VideoReader(clip) as reader:
             size = reader.info.height, reader.info.width

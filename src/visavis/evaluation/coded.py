@@ -37,5 +37,11 @@ class Codec(Protocol):
     def missing(self) -> str | None:
         """Why it cannot be run here, or None."""
 
-    def run(self, clip: Path, point: str) -> Coded:
-        """Code and decode one clip at one operating point."""
+    def run(self, clip: Path, point: str, every: int = 1) -> Coded:
+        """Code and decode one clip at one operating point.
+
+        Args:
+            clip: the video.
+            point: one of :attr:`points`.
+            every: only one of so many of the receiver's pictures is looked at; the others may be repeats.
+        """

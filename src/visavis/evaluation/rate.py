@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -31,6 +30,7 @@ from visavis.evaluation.metrics.image import l1, psnr, ssim
 from visavis.evaluation.metrics.landmarks import landmark_distance
 from visavis.evaluation.metrics.rate import bits_per_pixel, kbps, wire_bytes
 from visavis.evaluation.networks import MetricNetworks
+from visavis.evaluation.processes import in_processes
 from visavis.evaluation.protocol import find_clips
 from visavis.face.tracker import FaceTracker
 from visavis.face.types import Face
@@ -113,7 +113,7 @@ def read_truth(task: Task, tracker: FaceTracker) -> Truth:
 
 def measure(codec: Codec, point: str, task: Task, truth: Truth, tracker: FaceTracker) -> ClipRate:
     """Code one clip and compare what comes out with its truth."""
-    coded = codec.run(task.clip, point)
+    coded = codec.run(task.clip, point, task.every)
     sent = sum(coded.sizes_bytes)
     seconds = float(truth.frames / truth.fps)
     networks = _networks()
@@ -145,7 +145,7 @@ def measure(codec: Codec, point: str, task: Task, truth: Truth, tracker: FaceTra
 
 
 def run_task(task: Task) -> list[ClipRate]:
-    """Measure all points of a task; also run in worker processes."""
+    """Measure all points of a task."""
     codec = find_codec(task.codec)
     with FaceTracker(video=False) as tracker:
         truth = read_truth(task, tracker)
@@ -243,7 +243,7 @@ def compare(
             missing = tuple(point for point, result in kept.items() if result is None)
             if missing:
                 tasks.append(Task(name, missing, clip, size, every))
-    for done, (task, measured) in enumerate(_run(tasks, workers), 1):
+    for done, (task, measured) in enumerate(zip(tasks, _run(tasks, workers), strict=True), 1):
         for point, result in zip(task.points, measured, strict=True):
             results.setdefault((task.codec, point), {})[task.clip] = result
             store.put(task, point, result)
@@ -296,18 +296,10 @@ def _networks() -> MetricNetworks:
     return MetricNetworks.load()
 
 
-def _run(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, list[ClipRate]]]:
+def _run(tasks: Sequence[Task], workers: int) -> Iterator[list[ClipRate]]:
     if workers <= 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield task, run_task(task)
-        return
-    # spawn: MediaPipe's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers, _start_worker) as pool:
-        yield from pool.imap_unordered(_work, tasks)
-
-
-def _work(task: Task) -> tuple[Task, list[ClipRate]]:
-    return task, run_task(task)
+        return map(run_task, tasks)
+    return in_processes(run_task, tasks, workers, _start_worker)
 
 
 def _start_worker() -> None:

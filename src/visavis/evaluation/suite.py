@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +19,7 @@ from visavis.evaluation.columns import COLUMNS
 from visavis.evaluation.measure import ClipMeasure
 from visavis.evaluation.models import ModelName, load_model, parse_models, renderer
 from visavis.evaluation.networks import MetricNetworks
+from visavis.evaluation.processes import in_processes
 from visavis.evaluation.protocol import Pair, Protocol, find_clips, pair
 from visavis.evaluation.results import ClipResult, Tally, reasons
 from visavis.evaluation.sheet import write_sheet
@@ -210,15 +208,4 @@ def _results(worker: Worker, plan: Plan, tasks: Sequence[Pair], workers: int) ->
     if workers <= 1 or len(tasks) <= 1:
         yield from map(worker, tasks)
         return
-    # spawn: MediaPipe's threads do not survive a fork.
-    spawn = multiprocessing.get_context("spawn")
-    strangers = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(min(workers, len(tasks)), spawn, _start, (plan,)) as pool:
-        try:
-            yield from pool.map(_run, tasks)
-        except BrokenProcessPool as error:
-            raise DataError("a worker process died, perhaps for want of memory; use fewer --workers") from error
-        except BaseException:
-            for child in set(multiprocessing.active_children()) - strangers:
-                child.terminate()
-            raise
+    yield from in_processes(_run, tasks, workers, _start, (plan,))

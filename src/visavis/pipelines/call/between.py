@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from visavis.enhance.interpolation import MULTIPLE, Interpolator, Neighbours
+from visavis.enhance.interpolation import MULTIPLE, Interpolator, Neighbours, load_interpolator
 from visavis.media.frame import Pixels
 from visavis.motion.types import KeypointMotion, MotionLayout
 from visavis.nn.denormals import denormals_flushed
@@ -42,6 +43,8 @@ class Gap:
         return np.asarray(self.before_vector + self.share * (self.after_vector - self.before_vector), np.float32)
 
 
+#: Who makes frames that were not sent.
+BetweenChoice = Literal["network", "motion"]
 #: Paints a motion vector from the pivot of the nearer neighbour, with the sound of the frame's time.
 Paint = Callable[[Array], Pixels]
 Between = Callable[[Gap, Paint], Pixels]
@@ -79,3 +82,14 @@ def by_network(network: Interpolator, layout: MotionLayout) -> Between:
             return to_pixels(network(pair).picture)
 
     return make
+
+
+def chosen(choice: BetweenChoice, interpolated: int, layout: MotionLayout) -> Between:
+    """The packaged network or the generator; no network is loaded for a call in which all frames are sent.
+
+    Args:
+        choice: which.
+        interpolated: frames between two that are sent.
+        layout: of the call's motion vectors.
+    """
+    return by_motion if choice == "motion" or not interpolated else by_network(load_interpolator(), layout)

@@ -73,10 +73,14 @@ class CallDecoder(Closing):
         generator: of the same weights as the sender's.
         weights: what they are.
         between: makes the frames between those that were sent.
+        every: give one of so many frames and leave out the others, for a preview or a slow machine; a call in which
+            not all frames are sent is given whole, since those between need their neighbours.
     """
 
-    def __init__(self, generator: Generator, weights: WeightsId, *, between: Between = by_motion) -> None:
-        self._generator, self._weights, self._between = generator, weights, between
+    def __init__(
+        self, generator: Generator, weights: WeightsId, *, between: Between = by_motion, every: int = 1
+    ) -> None:
+        self._generator, self._weights, self._between, self._every = generator, weights, between, every
         self._table = table_for(weights.sha256, generator.layout.size, generator.layout.keypoints)
         self.header: Header | None = None
         self._painter: Painter | None = None
@@ -182,7 +186,7 @@ class CallDecoder(Closing):
         self._receiver = MotionReceiver(header, self._table, self._reference)
         if header.has_sound and Prior.MEL in self._generator.needs:
             self._hearing = Hearing()
-        self._player = Player(header, self._painter, self._hearing, self._between)
+        self._player = Player(header, self._painter, self._hearing, self._between, self._every)
 
     def _reference(self, number: int) -> Ints | None:
         likeness = self._pivots.get(number)

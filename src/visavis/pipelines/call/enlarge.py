@@ -6,12 +6,13 @@ Anything that is called as :func:`by_bicubic` is can enlarge a decoder's picture
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import cv2
 import numpy as np
 import torch
 
-from visavis.enhance.super_resolution import FACTOR, Enlarger, enlarge
+from visavis.enhance.super_resolution import FACTOR, Enlarger, enlarge, load_enlarger
 from visavis.media.frame import Pixels
 from visavis.nn.denormals import denormals_flushed
 from visavis.pipelines.reenact import to_pixels
@@ -19,6 +20,8 @@ from visavis.pipelines.reenact import to_pixels
 #: Side of the patches: whole pictures take no less time, and four times the memory.
 PATCH = 128
 
+#: Who makes larger pictures.
+EnlargeChoice = Literal["network", "bicubic"]
 #: Takes ``uint8 [S, S, 3]`` and the side that is wanted.
 Enlarge = Callable[[Pixels, int], Pixels]
 
@@ -48,3 +51,15 @@ def by_network(network: Enlarger, patch: int = PATCH) -> Enlarge:
         return by_bicubic(pixels, side)
 
     return make
+
+
+def chosen(choice: EnlargeChoice, size: int, side: int, patch: int = PATCH) -> Enlarge:
+    """The packaged network or interpolation, which also does where nothing is to be doubled.
+
+    Args:
+        choice: which.
+        size: side of the pictures that there are.
+        side: that is wanted.
+        patch: side of the network's patches.
+    """
+    return by_bicubic if choice == "bicubic" or side < FACTOR * size else by_network(load_enlarger(), patch)

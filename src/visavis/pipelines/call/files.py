@@ -8,28 +8,24 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 from visavis.codec.bitstream import Header, Kind
 from visavis.codec.census import Census
 from visavis.codec.container import CallReader, CallWriter
 from visavis.core.errors import CodecError, FaceError
-from visavis.enhance.interpolation import load_interpolator
-from visavis.enhance.super_resolution import FACTOR, load_enlarger
 from visavis.face.align import Crop, crop_for
-from visavis.generators.base import Generator
 from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Frame
 from visavis.media.provenance import marks
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.media.writer import VideoWriter, check_output
 from visavis.pipelines.analyse import Analyser
-from visavis.pipelines.call.between import Between, by_motion
-from visavis.pipelines.call.between import by_network as between_by_network
+from visavis.pipelines.call.between import BetweenChoice
+from visavis.pipelines.call.between import chosen as between_chosen
 from visavis.pipelines.call.decoder import CallDecoder, filled
 from visavis.pipelines.call.encoder import CallEncoder
-from visavis.pipelines.call.enlarge import Enlarge, by_bicubic
-from visavis.pipelines.call.enlarge import by_network as enlarge_by_network
+from visavis.pipelines.call.enlarge import EnlargeChoice
+from visavis.pipelines.call.enlarge import chosen as enlarge_chosen
 from visavis.pipelines.call.settings import CallSettings
 from visavis.pipelines.call.sound_files import SoundTrack, write_sound
 from visavis.pipelines.call.weights import WeightsId, weights_for
@@ -205,8 +201,8 @@ def decode_file(
     device: str = "auto",
     precision: str = "auto",
     force: bool = False,
-    between: Literal["network", "motion"] = "network",
-    enlarge: Literal["network", "bicubic"] = "network",
+    between: BetweenChoice = "network",
+    enlarge: EnlargeChoice = "network",
     progress: Progress | None = None,
 ) -> DecodeReport:
     """Decode a call into a video with its sound.
@@ -232,10 +228,11 @@ def decode_file(
     weights.check(header)
     generator = load_generator(named, device=device, precision=precision)
     side = size or header.size
-    enlarged = _enlarge(enlarge, header, side)
+    frames_between = between_chosen(between, header.interpolated, generator.layout)
+    enlarged = enlarge_chosen(enlarge, header.size, side)
     with ExitStack() as stack:
         sound = stack.enter_context(write_sound(call)) if header.has_sound else None
-        decoder = stack.enter_context(CallDecoder(generator, weights, between=_between(between, header, generator)))
+        decoder = stack.enter_context(CallDecoder(generator, weights, between=frames_between))
         began = time.perf_counter()
         writer = stack.enter_context(
             VideoWriter(output, size=(side, side), fps=header.fps, sound=sound, metadata=marks(header.model))
@@ -260,17 +257,6 @@ def decode_file(
         damaged=decoder.tally.damaged,
         ms_per_frame={name: round(ms / written, 2) for name, ms in stages.items()},
     )
-
-
-def _between(choice: str, header: Header, generator: Generator) -> Between:
-    """Who makes the frames that were not sent; no network is loaded where there are none."""
-    if choice == "motion" or not header.interpolated:
-        return by_motion
-    return between_by_network(load_interpolator(), generator.layout)
-
-
-def _enlarge(choice: str, header: Header, side: int) -> Enlarge:
-    return by_bicubic if choice == "bicubic" or side < FACTOR * header.size else enlarge_by_network(load_enlarger())
 
 
 def read_header(call: Path) -> Header:

@@ -49,14 +49,18 @@ class Player:
         painter: of its pivots.
         hearing: sound for the generator; None where it hears none.
         between: makes the frames that were not sent.
+        every: paint one of so many frames where all were sent, and leave out the others.
 
     Attributes:
         end: number of the call's frames, once it is told: no picture is made beyond.
     """
 
-    def __init__(self, header: Header, painter: Painter, hearing: Hearing | None, between: Between) -> None:
+    def __init__(
+        self, header: Header, painter: Painter, hearing: Hearing | None, between: Between, every: int = 1
+    ) -> None:
         self._header, self._painter = header, painter
         self._hearing, self._between = hearing, between
+        self._every = 1 if header.interpolated else every
         self._queue: deque[Known] = deque()
         self._last: Known | None = None
         self.end: int | None = None
@@ -91,6 +95,8 @@ class Player:
             numbers = [*range(number - self._apart + 1, number), number]
         # Sound is given away in order, so that all windows are cut before the first picture is painted.
         mels = [None if self._hearing is None else self._hearing.at(n / self._header.fps) for n in numbers]
+        if number % self._every:
+            return
         known.picture = self._painter.paint(known.likeness, known.vector, mels[-1])
         for n, mel in zip(numbers[:-1], mels, strict=False):
             assert last is not None
