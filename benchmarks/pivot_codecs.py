@@ -16,7 +16,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from visavis.codec.stills import decode_still, encode_still, quiet_encoder
+from visavis.codec.stills import decode_still, encode_still
+from visavis.codec.svt_av1 import quiet
 from visavis.evaluation.metrics.image import psnr, ssim
 from visavis.evaluation.protocol import find_clips
 from visavis.media.frame import Pixels
@@ -139,7 +140,7 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    quiet_encoder()
+    quiet()
     pictures = list(first_frames(options.dataset, options.split))
     lines = [
         f"First frames of {len(pictures)} identities at {pictures[0].shape[1]}x{pictures[0].shape[0]}; psnr / ssim at"

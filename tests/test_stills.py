@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import av
 import numpy as np
@@ -23,6 +24,14 @@ GOOD = encode_still(FACE, 20)
 def fidelity(quality: int) -> float:
     """PSNR of the drawn face, by scikit-image."""
     return float(peak_signal_noise_ratio(FACE, decode_still(encode_still(FACE, quality))))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="only Linux has these policies")
+def test_encoding_leaves_the_process_its_priority():
+    """The encoder would make it a real-time process where root runs it, and the rest of the machine would wait."""
+    policies = {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
+    assert encode_still(FACE, 20) == GOOD
+    assert {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")} == policies
 
 
 def test_a_picture_comes_back_and_is_small():

@@ -7,7 +7,6 @@ around them would cost 280 bytes more. Pictures are YCbCr 4:2:0 of ITU-R BT.601 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -16,6 +15,7 @@ import av.error
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
+from visavis.codec.svt_av1 import open_encoder
 from visavis.core.errors import CodecError
 from visavis.media.frame import Pixels
 
@@ -42,7 +42,6 @@ def encode_still(pixels: Pixels, quality: int) -> bytes:
         raise ValueError(f"{width}x{height} cannot be a pivot; sides must be even and {LEAST_SIDE} to {MOST_SIDE}")
     if not 0 <= quality <= BEST_QUALITY:
         raise ValueError(f"quality {quality} is out of range; 0 to {BEST_QUALITY} are allowed")
-    quiet_encoder()
     context = av.CodecContext.create("libsvtav1", "w")
     context.width, context.height, context.pix_fmt = width, height, "yuv420p"
     context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
@@ -55,6 +54,7 @@ def encode_still(pixels: Pixels, quality: int) -> bytes:
         interpolation=Interpolation.LANCZOS,
     )
     picture.pts = 0
+    open_encoder(context)
     stream = b"".join(bytes(packet) for packet in [*context.encode(picture), *context.encode(None)])
     return b"".join(unit for kind, _, unit in _units(stream) if kind != _TEMPORAL_DELIMITER)
 
@@ -137,11 +137,6 @@ def still_size(data: bytes) -> tuple[int, int]:
     if max(width, height) > MOST_SIDE:
         raise CodecError(f"a pivot picture claims {width}x{height}; at most {MOST_SIDE} a side are allowed")
     return height, width
-
-
-def quiet_encoder() -> None:
-    """Tell SVT-AV1, which writes to stderr by itself, to name errors only; it looks when an encoder is made."""
-    os.environ.setdefault("SVT_LOG", "1")
 
 
 def _units(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:

@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 
 from visavis.codec.annex_b import Standard, units
-from visavis.codec.stills import quiet_encoder
+from visavis.codec.svt_av1 import open_encoder
 from visavis.core.errors import MediaError
 from visavis.evaluation.coded import Coded
 from visavis.media.frame import Pixels
@@ -101,7 +101,6 @@ def _yuv(pixels: Pixels, number: int) -> VideoFrame:
 
 def _through_pyav(name: str, options: Callable[[int], Mapping[str, str]]) -> Encode:
     def encode(frames: Iterable[Pixels], fps: Fraction, point: int) -> list[bytes]:
-        quiet_encoder()
         context = av.CodecContext.create(name, "w")
         packets = []
         for number, pixels in enumerate(frames):
@@ -109,6 +108,8 @@ def _through_pyav(name: str, options: Callable[[int], Mapping[str, str]]) -> Enc
                 context.height, context.width, context.pix_fmt = *pixels.shape[:2], "yuv420p"
                 context.time_base, context.framerate = 1 / fps, fps
                 context.options, context.thread_count = dict(options(point)), 1
+                if name == "libsvtav1":
+                    open_encoder(context)
             packets += context.encode(_yuv(pixels, number))
         return [bytes(packet) for packet in [*packets, *context.encode(None)]]
 
