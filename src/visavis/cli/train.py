@@ -27,6 +27,12 @@ def train(
         str | None,
         typer.Option(help="lpips, vgg19, face-128, a file of their weights, or none; default: the first at hand."),
     ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH", help="Weights to begin with, of the same family and shape; default: new ones."
+        ),
+    ] = None,
     stop_after: Annotated[
         float | None,
         typer.Option("--stop-after", min=0, help="Stop with a checkpoint after so many seconds, loading included."),
@@ -39,6 +45,8 @@ def train(
     changes = list(settings or [])
     if perceptual is not None:
         changes.append(f"perceptual={perceptual}")
+    if start_from is not None:
+        changes.append(f"start_from={start_from}")
     if stop_after is not None:
         changes.append(f"stop_after_s={stop_after}")
     report = run(

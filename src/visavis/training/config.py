@@ -40,6 +40,8 @@ class TrainConfig:
         jitter: strength of the colour transforms.
         perceptual: network of the perceptual loss: `lpips`, `vgg19`, `face-128`, a file of weights of one of these, or
             `none`; empty for the first of the three that is at hand.
+        start_from: name or path of the weights that the network begins with, of the same family and shape; empty for
+            new weights.
     """
 
     model: Any = None
@@ -64,6 +66,7 @@ class TrainConfig:
     far_share: float = 0.5
     jitter: float = 0.1
     perceptual: str = ""
+    start_from: str = ""
 
     def __post_init__(self) -> None:
         """Refuse counts that no run can have."""

@@ -14,6 +14,7 @@ from typing import Any
 from visavis.core.errors import ConfigError, DataError, OutputError
 from visavis.training.config import TrainConfig
 from visavis.training.machine import Machine
+from visavis.training.start import Start
 
 _FILE = "run.json"
 _LIBRARIES = ("visavis", "torch", "numpy", "opencv-python", "opencv-contrib-python", "safetensors", "lightning-fabric")
@@ -48,11 +49,12 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def describe_run(config: TrainConfig, machine: Machine, data: Path) -> dict[str, Any]:
-    """Settings, data, place, code and libraries of a run, as plain values."""
+def describe_run(config: TrainConfig, machine: Machine, data: Path, start: Start | None) -> dict[str, Any]:
+    """Settings, data, weights that it begins with, place, code and libraries of a run, as plain values."""
     return {
         "config": asdict(config),
         "data": str(data),
+        "start_from": start.description() if start is not None else None,
         "device": str(machine.device),
         "batches_a_step": config.accumulate * machine.world,
         "git": git_state(),
@@ -80,7 +82,8 @@ def check_same(out: Path, about: dict[str, Any]) -> None:
     """
     try:
         before = json.loads((out / _FILE).read_text(encoding="utf-8"))
-        old = {**before["config"], "batches_a_step": before["batches_a_step"]}
+        # A setting that came after the run began had its default, whatever is asked for now.
+        old = {**asdict(TrainConfig()), **before["config"], "batches_a_step": before["batches_a_step"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{out / _FILE}: cannot be read; the run cannot be resumed") from error
     now = json.loads(json.dumps({**about["config"], "batches_a_step": about["batches_a_step"]}))

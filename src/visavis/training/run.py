@@ -28,6 +28,7 @@ from visavis.training.journal import Journal
 from visavis.training.loop import StepLog
 from visavis.training.loop import run as run_loop
 from visavis.training.machine import Machine, open_machine
+from visavis.training.start import Start, find_start
 from visavis.training.tasks.registry import task_class
 from visavis.training.trainer import Trainer
 
@@ -90,8 +91,10 @@ def train(
         saved: called after each checkpoint, when it is in its place.
 
     Raises:
-        ConfigError: unknown or wrong settings, or a folder that holds another run.
+        ConfigError: unknown or wrong settings, weights to start from that do not fit them, or a folder that holds
+            another run.
         DataError: no shards, or damaged ones.
+        WeightsError: no such weights to start from, or damaged ones.
         DivergedError: losses or weights are no longer finite.
     """
     began, config = time.monotonic(), read_config(config_path, settings)
@@ -99,14 +102,17 @@ def train(
         config = replace(config, steps=steps)
     if holds_run(out) and not resume:
         raise ConfigError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
+    start = None if holds_run(out) else find_start(config)
     machine = open_machine(device, config.precision, devices)
     if machine.rank > 0:
         state = load_state(out) if holds_run(out) else {}
-        trainer = _trainer(config, data, machine, state, out, lambda line: None)
+        trainer = _trainer(config, data, machine, start, state, out, lambda line: None)
         run_loop(trainer, log=lambda entry: None, checkpoint=lambda: None, began=began)
         return None
-    state = _begin(out, describe_run(config, machine, data))
-    trainer = _trainer(config, data, machine, state, out, say)
+    state = _begin(out, describe_run(config, machine, data, start))
+    trainer = _trainer(config, data, machine, start, state, out, say)
+    if start is not None:
+        say(f"starts from {trainer.start_from}")
     if state:
         say(f"resumed at step {trainer.steps_done}")
     return _run(trainer, out, began, say, saved)
@@ -162,13 +168,17 @@ def _trainer(
     config: TrainConfig,
     data: Path,
     machine: Machine,
+    start: Start | None,
     state: Mapping[str, Tensor],
     out: Path,
     say: Callable[[str], None],
 ) -> Trainer:
     torch.manual_seed(config.seed)
-    task = task_class(config.task).start(config, data, stored_by_task(state), say)
-    trainer = Trainer(config, task, machine)
+    stored = stored_by_task(state) if start is None else start.fixed()
+    task = task_class(config.task).start(config, data, stored, say)
+    if start is not None:
+        start.load_into(task.network)
+    trainer = Trainer(config, task, machine, "" if start is None else start.mark())
     if state:
         restore(trainer, state, out)
     return trainer

@@ -53,6 +53,8 @@ class Task(Protocol):
         model_class: dataclass that ``[model]`` of the settings is built from.
         losses_class: dataclass that ``[losses]`` is built from.
         presets: shapes by name, for ``preset`` in ``[model]``; the first is used where there is no ``[model]``.
+        of_data: names of settings of the shape and of tensors of the network that belong to the data and not to the
+            weights; a run that starts from weights has its own.
         network: what learns. Its running average is what is saved for use.
         judge: network that tells real pictures from made ones, or None.
     """
@@ -61,6 +63,7 @@ class Task(Protocol):
     model_class: ClassVar[type]
     losses_class: ClassVar[type]
     presets: ClassVar[Mapping[str, Callable[[], Any]]]
+    of_data: ClassVar[tuple[str, ...]]
     network: nn.Module
     judge: nn.Module | None
 
@@ -71,7 +74,8 @@ class Task(Protocol):
         Args:
             config: settings of the run.
             data: folder of shards.
-            stored: what :meth:`fixed` returned when the run began; empty for a new run.
+            stored: what :meth:`fixed` returned when the run began, or :meth:`fixed_in` of the weights that it starts
+                from; empty for a new run from new weights.
             say: called with a line or two on what was found.
 
         Raises:
@@ -89,6 +93,10 @@ class Task(Protocol):
 
     def fixed(self) -> Mapping[str, Tensor]:
         """What was learned from the data before the first step, and must be the same after a stop."""
+
+    @classmethod
+    def fixed_in(cls, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What of :meth:`fixed` a network's weights hold, since they are worth nothing without it; may be empty."""
 
     def plain_config(self) -> Mapping[str, Any]:
         """The network's shape, for the checkpoint's header."""

@@ -61,10 +61,11 @@ class Trainer:
         config: settings of the run.
         task: what is learned.
         machine: where it is computed.
+        start_from: which weights the task's network holds already, for the checkpoints to tell; empty if new ones.
     """
 
-    def __init__(self, config: TrainConfig, task: Task, machine: Machine) -> None:
-        self.config, self.task, self.machine = config, task, machine
+    def __init__(self, config: TrainConfig, task: Task, machine: Machine, start_from: str = "") -> None:
+        self.config, self.task, self.machine, self.start_from = config, task, machine, start_from
         task.to(machine.device)
         self.averaged = deepcopy(task.network).eval().requires_grad_(False)
         pairs = list(zip(self.averaged.state_dict().values(), task.network.state_dict().values(), strict=True))

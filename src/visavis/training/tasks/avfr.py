@@ -39,6 +39,12 @@ class AvfrTask(PairTask):
             network.mesh_model.basis.copy_(torch.from_numpy(self.pairs.model.basis))
         return network
 
+    @classmethod
+    def fixed_in(cls, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The linear face model, in a network that moves by the mesh: its coefficients mean something to no other."""
+        names = {f"face.{part}": f"mesh_model.{part}" for part in ("mean", "basis")}
+        return {name: tensors[inside].float() for name, inside in names.items() if inside in tensors}
+
     def detect(self, network: nn.Module, picture: Tensor, prior: Tensor) -> KeypointMotion:
         """Equation 1."""
         assert isinstance(network, AvfrNetwork)

@@ -39,6 +39,7 @@ class FaceTask(SingleNetwork):
     family = FAMILY
     model_class = FaceConfig
     losses_class = FaceLossWeights
+    of_data = ("identities",)
     network: FaceNetwork
     presets: ClassVar[Mapping[str, Callable[[], Any]]] = {"face128": FaceConfig, "tiny": FaceConfig.tiny}
 

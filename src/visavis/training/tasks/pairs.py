@@ -68,6 +68,7 @@ class PairTask:
     model_class: ClassVar[type]
     losses_class: ClassVar[type] = LossWeights
     presets: ClassVar[Mapping[str, Callable[[], Any]]]
+    of_data: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: TrainConfig, pairs: Pairs, shown: Batch | None = None) -> None:
         torch.manual_seed(config.seed)
@@ -80,7 +81,7 @@ class PairTask:
 
     @classmethod
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
-        """Decode the clips into memory, learn the face model, and build the networks."""
+        """Decode the clips into memory, learn the face model if none is stored, and build the networks."""
         clips = load_clips(data, config.split, config.stride)
         say(f"{len(clips)} clips, {sum(len(clip.pictures) for clip in clips)} frames in memory")
         if stored:
@@ -161,6 +162,11 @@ class PairTask:
         """The linear face model."""
         model = self.pairs.model
         return {"face.mean": torch.from_numpy(model.mean), "face.basis": torch.from_numpy(model.basis)}
+
+    @classmethod
+    def fixed_in(cls, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Nothing, where the network does not carry the face model."""
+        return {}
 
     def plain_config(self) -> Mapping[str, Any]:
         """The network's shape."""

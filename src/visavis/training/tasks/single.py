@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ class SingleNetwork:
         network: class that is built from ``config.model``.
     """
 
+    of_data: ClassVar[tuple[str, ...]] = ()
     network: nn.Module
     judge: nn.Module | None = None
 
@@ -35,6 +36,11 @@ class SingleNetwork:
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def fixed(self) -> Mapping[str, Tensor]:
+        """Nothing is learned beforehand."""
+        return {}
+
+    @classmethod
+    def fixed_in(cls, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing is learned beforehand."""
         return {}
 
