@@ -93,7 +93,7 @@ def test_the_face_model_is_that_of_the_weights(config: Path, shards: Path, weigh
     settings = TrainConfig(model=AvfrConfig.tiny(), losses=LossWeights(), stride=1, start_from=str(weights))
     start = find_start(settings)
     assert start is not None
-    task = AvfrTask.start(settings, shards, start.fixed(), lambda line: None)
+    task = AvfrTask.start(settings, shards, start.fixed, lambda line: None)
     model = LinearFaceModel(*(theirs[f"mesh_model.{part}"].float().numpy() for part in ("mean", "basis")))
     clip = task.pairs.clips[0]
     np.testing.assert_array_equal(task.pairs.values[0], [model.fit(mesh) for mesh in clip.mesh])
@@ -152,9 +152,20 @@ def test_weights_of_another_family_or_shape_are_refused_in_one_line(
         lines = [line for line in capfd.readouterr().err.splitlines() if "rror" in line or str(name) in line]
         assert len(lines) == 1 and all(part in lines[0] for part in parts), lines
     assert not (tmp_path / "run").exists(), "a run that cannot begin leaves nothing"
-    save(weights, load(weights).tensors, family="avfr", config={"wingspan": 3})
-    with pytest.raises(WeightsError, match="describes no network"):
-        train(config, shards, [f"start_from={weights}"], out=tmp_path / "run", device="cpu")
+
+
+def test_damaged_weights_are_refused_by_name(config: Path, shards: Path, weights: Path, tmp_path: Path):
+    good = load(weights)
+    less = {name: tensor for name, tensor in good.tensors.items() if name != "mesh_model.mean"}
+    other = {**good.tensors, "mesh_model.basis": torch.zeros(2, 478, 3)}
+    for tensors, shape, match in (
+        (good.tensors, {"wingspan": 3}, "describes no network"),
+        (less, good.config, "lacks mesh_model.mean"),
+        (other, good.config, "another shape for mesh_model.basis"),
+    ):
+        save(weights, tensors, family="avfr", config=shape)
+        with pytest.raises(WeightsError, match=match):
+            train(config, shards, [f"start_from={weights}"], out=tmp_path / "run", device="cpu")
 
 
 def test_the_option_is_the_setting(config: Path, shards: Path, tmp_path: Path):

@@ -174,7 +174,7 @@ def _trainer(
     say: Callable[[str], None],
 ) -> Trainer:
     torch.manual_seed(config.seed)
-    stored = stored_by_task(state) if start is None else start.fixed()
+    stored = stored_by_task(state) if start is None else start.fixed
     task = task_class(config.task).start(config, data, stored, say)
     if start is not None:
         start.load_into(task.network)

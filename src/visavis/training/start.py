@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,17 @@ class Start:
         name: as the settings name them, a name or a path.
         path: of their file.
         sha256: of that file, in hex.
-        task: what the run trains.
+        fixed: what the task does not learn from its data, since the weights were trained with it.
+        own: names of tensors that a new network keeps, since they belong to its data.
         weights: without what belongs to the data that they were trained on.
     """
 
     name: str
     path: Path
     sha256: str
-    task: type[Task]
+    fixed: Mapping[str, Tensor]
+    own: Collection[str]
     weights: Checkpoint
-
-    def fixed(self) -> Mapping[str, Tensor]:
-        """What the task does not learn from its data, since the weights were trained with it."""
-        return self.task.fixed_in(self.weights.tensors)
 
     def load_into(self, network: nn.Module) -> None:
         """Copy the weights into a new network, which keeps of its own what belongs to its data.
@@ -49,7 +47,7 @@ class Start:
         Raises:
             WeightsError: a tensor is missing, unknown, or of another shape.
         """
-        own = {name: tensor for name, tensor in network.state_dict().items() if name in self.task.of_data}
+        own = {name: tensor for name, tensor in network.state_dict().items() if name in self.own}
         load_into(network, replace(self.weights, tensors={**self.weights.tensors, **own}), self.path)
 
     def description(self) -> dict[str, str]:
@@ -78,8 +76,15 @@ def find_start(config: TrainConfig) -> Start | None:
             f"trains family '{task.family}'"
         )
     _check_shape(config, task, weights, path)
-    kept = {name: tensor for name, tensor in weights.tensors.items() if name not in task.of_data}
-    return Start(config.start_from, path, sha256(path), task, replace(weights, tensors=kept))
+    tensors = {name: tensor for name, tensor in weights.tensors.items() if name not in task.of_data}
+    return Start(
+        config.start_from,
+        path,
+        sha256(path),
+        fixed=task.fixed_in(config.model, tensors),
+        own=task.of_data,
+        weights=replace(weights, tensors=tensors),
+    )
 
 
 def _check_shape(config: TrainConfig, task: type[Task], weights: Checkpoint, path: Path) -> None:

@@ -95,8 +95,8 @@ class Task(Protocol):
         """What was learned from the data before the first step, and must be the same after a stop."""
 
     @classmethod
-    def fixed_in(cls, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """What of :meth:`fixed` a network's weights hold, since they are worth nothing without it; may be empty."""
+    def fixed_in(cls, model: Any, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What of :meth:`fixed` the weights of a network of shape ``model`` hold; may be empty."""
 
     def plain_config(self) -> Mapping[str, Any]:
         """The network's shape, for the checkpoint's header."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from visavis.generators.avfr.config import AvfrConfig
+from visavis.generators.avfr.mesh import MeshModel
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.motion.types import KeypointMotion
 from visavis.training.data.dataset import Batch
@@ -40,10 +41,16 @@ class AvfrTask(PairTask):
         return network
 
     @classmethod
-    def fixed_in(cls, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def fixed_in(cls, model: AvfrConfig, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The linear face model, in a network that moves by the mesh: its coefficients mean something to no other."""
-        names = {f"face.{part}": f"mesh_model.{part}" for part in ("mean", "basis")}
-        return {name: tensors[inside].float() for name, inside in names.items() if inside in tensors}
+        wanted = MeshModel(model.mesh_coefficients).state_dict()
+        found = {
+            f"face.{name}": tensors[inside].float()
+            for name, alike in wanted.items()
+            if (inside := f"mesh_model.{name}") in tensors and tensors[inside].shape == alike.shape
+        }
+        # Damaged weights are refused by name where all their tensors are loaded.
+        return found if len(found) == len(wanted) else {}
 
     def detect(self, network: nn.Module, picture: Tensor, prior: Tensor) -> KeypointMotion:
         """Equation 1."""

@@ -164,7 +164,7 @@ class PairTask:
         return {"face.mean": torch.from_numpy(model.mean), "face.basis": torch.from_numpy(model.basis)}
 
     @classmethod
-    def fixed_in(cls, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def fixed_in(cls, model: Any, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing, where the network does not carry the face model."""
         return {}
 

@@ -40,7 +40,7 @@ class SingleNetwork:
         return {}
 
     @classmethod
-    def fixed_in(cls, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def fixed_in(cls, model: Any, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing is learned beforehand."""
         return {}
 
