@@ -189,10 +189,10 @@ def test_damaged_calls_are_frames_or_one_error(generator: Generator, data: st.Da
         at = data.draw(st.integers(0, len(packets) - 1))
         spoil = data.draw(st.sampled_from(["flip", "cut", "junk", "drop", "copy"]))
         packet = packets[at]
-        if spoil == "flip":
+        if spoil == "flip" and packet:
             where = data.draw(st.integers(0, len(packet) - 1))
             packets[at] = packet[:where] + bytes([packet[where] ^ data.draw(st.integers(1, 255))]) + packet[where + 1 :]
-        elif spoil == "cut":
+        elif spoil == "cut" and packet:
             packets[at] = packet[: data.draw(st.integers(1, len(packet)))]
         elif spoil == "junk":
             packets.insert(at, data.draw(st.binary(max_size=1200)))
