@@ -51,6 +51,7 @@ def plot(report: Mapping[str, Any], path: Path) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
     except ImportError as error:
         raise OutputError("a plot needs matplotlib: pip install matplotlib") from error
     rows = report["rows"]
@@ -67,6 +68,10 @@ def plot(report: Mapping[str, Any], path: Path) -> None:
             )
             axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=codec)
         axes.set_xscale("log")
+        # Powers of ten alone would leave a plot from 2 to 50 kbps with one number, and all of them overlap.
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("kbps")
         axes.set_ylabel(_LABELS[metric])
         axes.grid(alpha=0.3, which="both")
