@@ -92,10 +92,13 @@ class PlainTrainer:
         nn.utils.clip_grad_norm_(self.task.network.parameters(), 5.0, foreach=False)
         self.optimiser.step()
         if self.task.judge is not None and self.judge_optimiser is not None:
-            assert outcome.real is not None and outcome.made is not None
-            logits = self.task.judge(torch.cat([outcome.real, outcome.made.detach()]))
+            seen = [torch.cat([real, made.detach()]) for real, made in zip(outcome.real, outcome.made, strict=True)]
+            logits = self.task.judge(*seen)
             self.judge_optimiser.zero_grad()
-            discriminator_loss(*logits.chunk(2)).backward()  # type: ignore[no-untyped-call]
+            losses = [
+                discriminator_loss(*part.chunk(2)) for part in (logits if isinstance(logits, tuple) else (logits,))
+            ]
+            torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
             self.judge_optimiser.step()
         with torch.no_grad():
             states = zip(self.averaged.state_dict().values(), self.task.network.state_dict().values(), strict=True)

@@ -94,6 +94,24 @@ class LinearFaceModel:
         turn = cv2.Rodrigues(rotation.astype(np.float64))[0][:, 0]
         return np.concatenate([shift[:2], [np.log(scale)], turn, shape]).astype(np.float32)
 
+    def fit_all(self, meshes: Array) -> Array:
+        """Return :meth:`fit` of meshes ``float32 [N, 478, 3]``, all at once: ``float32 [N, 6 + n]``."""
+        rigid = (_RIGID / _RIGID.sum())[:, None]
+        middle, centre = (rigid * meshes).sum(1, keepdims=True), (rigid * self.mean).sum(0)
+        moved, still = meshes - middle, self.mean - centre
+        u, singular, vt = np.linalg.svd(np.einsum("npi,pj->nij", rigid * moved, still))
+        sign = np.ones((len(meshes), 3))
+        sign[:, 2] = np.sign(np.linalg.det(u @ vt))
+        rotation = (u * sign[:, None]) @ vt
+        scale = np.maximum((singular * sign).sum(1) / (rigid * still * still).sum(), 1e-6)[:, None, None]
+        shift = middle - scale * (rotation @ centre)[:, None]
+        unposed = ((meshes - shift) @ rotation / scale).astype(np.float32)
+        weighted = (self.basis * _weights()[:, None] ** 2).reshape(len(self.basis), -1)
+        shape = (unposed - self.mean).reshape(len(meshes), -1) @ weighted.T
+        turns = [cv2.Rodrigues(turn.astype(np.float64))[0][:, 0] for turn in rotation]
+        camera = [shift[:, 0, :2], np.log(scale[:, 0]), np.reshape(turns, (len(meshes), 3))]
+        return np.concatenate([*camera, shape], 1).astype(np.float32)
+
     def points(self, coefficients: Array) -> Array:
         """Return the mesh ``float32 [478, 3]`` of a coefficient vector; its depth is centred on zero."""
         shape = self.mean + np.einsum("n,npd->pd", coefficients[CAMERA_VALUES:], self.basis)

@@ -1,4 +1,4 @@
-"""Patch discriminator of AVFR-GAN (section 3, 'Discriminator')."""
+"""Patch discriminator of AVFR-GAN (section 3, 'Discriminator'), and one more for the mouth."""
 
 from __future__ import annotations
 
@@ -46,3 +46,16 @@ class PatchDiscriminator(nn.Module):
             x = F.leaky_relu(layer(x), 0.2)
             features.append(x)
         return self.out(x), features
+
+
+class PictureAndMouth(nn.Module):
+    """Two patch discriminators: one sees the picture, one the crop of the mouth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picture = PatchDiscriminator()
+        self.mouth = PatchDiscriminator(blocks=3)  # a crop is small: patches of a few teeth
+
+    def forward(self, picture: Tensor, mouth: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of both."""
+        return self.picture(picture), self.mouth(mouth)

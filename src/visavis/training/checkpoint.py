@@ -68,6 +68,8 @@ def _write(trainer: Trainer, folder: Path, out: Path) -> None:
     state |= {f"{_FIXED}{name}": tensor for name, tensor in task.fixed().items()}
     save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, aside / _STATE)
     meta = {"steps": trainer.steps_done, "precision": config.precision, **task.meta()}
+    if trainer.pace.by_time:
+        meta["seconds"] = trainer.pace.used_s()
     if trainer.start_from:
         meta["start_from"] = trainer.start_from
     save(aside / WEIGHTS, trainer.averaged.state_dict(), family=task.family, config=task.plain_config(), meta=meta)
@@ -162,6 +164,7 @@ def restore(trainer: Trainer, state: Mapping[str, Tensor], out: Path) -> None:
     except (RuntimeError, WeightsError) as error:
         raise ConfigError(f"{out}: was started with another network; give the same settings to resume") from error
     trainer.steps_done = int(averaged.meta["steps"])
+    trainer.pace.used_before_s = float(averaged.meta.get("seconds", 0.0))
     trainer.start_from = str(averaged.meta.get("start_from", ""))
 
 

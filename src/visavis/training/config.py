@@ -24,7 +24,12 @@ class TrainConfig:
         batch: samples of one process at a time.
         accumulate: how many such batches make a step.
         learning_rate: at the start.
-        schedule: `paper` drops tenfold at 60 and 90 of 100 parts; `cosine` falls to zero with a short warm-up.
+        schedule: `paper` drops tenfold at 60 and 90 of 100 parts; `cosine` falls to zero with a warm-up.
+        warm_up: steps of the cosine's warm-up.
+        schedule_by: `steps`, or `time`: then the schedule, and the losses that join later, go by the share of the time
+            that is done, and the run is at its end when the time is.
+        run_s: seconds of steps of the whole run by time, over all its leases; 0 for what was used before and what is
+            left until `stop_after_s`.
         compile: let torch.compile fuse the parts of the network; pays on a GPU and in long runs.
         ema: decay of the averaged weights, which are the ones that are saved for use.
         precision: `fp32` or `bf16` (autocast; keypoints stay in fp32).
@@ -34,12 +39,18 @@ class TrainConfig:
         checkpoint_every_s: seconds between checkpoints.
         log_every: steps between log lines.
         threads: that make batches ahead; one keeps about 60 samples a second coming.
+        memory: where decoded clips live: `host`, where threads make batches; `device`, where batches are gathered by
+            the GPU itself; `auto` takes the device if it is a GPU with room enough.
+        search_kernels: let cuDNN search for the fastest kernels first; takes half a minute, pays in long runs.
+        validate_every_s: seconds between measurements on the validation clips; 0 for none.
+        validate_frames: how many frames are measured each time.
         stop_after_s: stop with a checkpoint after so many seconds, reading the data included; 0 for never.
         region_weight: how much more the mouth and the eyes count.
         far_share: how often the source is the one of several candidates that differs most from the driving frame.
         jitter: strength of the colour transforms.
-        perceptual: network of the perceptual loss: `lpips`, `vgg19`, `face-128`, a file of weights of one of these, or
-            `none`; empty for the first of the three that is at hand.
+        mirrored: how often a pair is seen in a mirror, its meshes fitted anew.
+        perceptual: network of the perceptual loss: `lpips`, `vgg19`, `face-128`, `efficientnet-lite0`, a file of
+            weights of one of these, or `none`; empty for the first of the first three that is at hand.
         start_from: name or path of the weights that the network begins with, of the same family and shape; empty for
             new weights.
     """
@@ -52,6 +63,9 @@ class TrainConfig:
     accumulate: int = 1
     learning_rate: float = 1e-3
     schedule: Literal["paper", "cosine"] = "paper"
+    warm_up: int = 100
+    schedule_by: Literal["steps", "time"] = "steps"
+    run_s: float = 0.0
     ema: float = 0.999
     compile: bool = False
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -61,16 +75,21 @@ class TrainConfig:
     checkpoint_every_s: float = 300.0
     log_every: int = 20
     threads: int = 2
+    memory: Literal["host", "device", "auto"] = "host"
+    search_kernels: bool = False
+    validate_every_s: float = 0.0
+    validate_frames: int = 300
     stop_after_s: float = 0.0
     region_weight: float = 2.0
     far_share: float = 0.5
     jitter: float = 0.1
+    mirrored: float = 0.0
     perceptual: str = ""
     start_from: str = ""
 
     def __post_init__(self) -> None:
         """Refuse counts that no run can have."""
-        for name in ("steps", "batch", "accumulate", "stride", "log_every", "threads"):
+        for name in ("steps", "batch", "accumulate", "stride", "log_every", "threads", "warm_up", "validate_frames"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"'{name}' must be at least 1, not {getattr(self, name)}")
 

@@ -15,11 +15,15 @@ from visavis.core.errors import ConfigError, DataError, OutputError
 from visavis.training.config import TrainConfig
 from visavis.training.machine import Machine
 from visavis.training.start import Start
+from visavis.training.tasks.registry import task_class
 
 _FILE = "run.json"
 _LIBRARIES = ("visavis", "torch", "numpy", "opencv-python", "opencv-contrib-python", "safetensors", "lightning-fabric")
 # What may change when a run goes on; accumulated batches and processes count together, as batches a step.
-_FREE = ("log_every", "threads", "checkpoint_every_s", "stop_after_s", "steps", "compile", "accumulate")
+_FREE = (
+    *("log_every", "threads", "checkpoint_every_s", "stop_after_s", "steps", "run_s", "compile", "accumulate"),
+    *("search_kernels", "validate_every_s", "validate_frames"),
+)
 
 
 def git_state() -> dict[str, Any] | None:
@@ -84,6 +88,7 @@ def check_same(out: Path, about: dict[str, Any]) -> None:
         before = json.loads((out / _FILE).read_text(encoding="utf-8"))
         # A setting that came after the run began had its default, whatever is asked for now.
         old = {**asdict(TrainConfig()), **before["config"], "batches_a_step": before["batches_a_step"]}
+        old["losses"] = {**asdict(task_class(str(old["task"])).losses_class()), **(old["losses"] or {})}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{out / _FILE}: cannot be read; the run cannot be resumed") from error
     now = json.loads(json.dumps({**about["config"], "batches_a_step": about["batches_a_step"]}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +27,7 @@ class Journal:
 
     Args:
         out: the run's folder.
-        steps: steps in all.
+        steps: steps in all; 0 where the clock decides.
         samples: samples a step, over all processes.
         resumed_at: step of the checkpoint that the run goes on from; what was logged after it happens again.
         say: called with each line of progress.
@@ -64,11 +64,21 @@ class Journal:
         self._file.write(json.dumps({**asdict(entry), "samples_per_s": rate}) + "\n")
         self._file.flush()
         losses = " ".join(f"{name} {value:.4f}" for name, value in entry.losses.items())
-        left = _duration((self._steps - entry.step) * entry.seconds)
-        self._say(f"step {entry.step}/{self._steps}  {rate:.1f} samples/s  {left} left  {losses}")
+        left = _duration(entry.left_s)
+        whole = f"/{self._steps}" if self._steps else ""
+        self._say(f"step {entry.step}{whole}  {rate:.1f} samples/s  {left} left  {losses}")
         if self._board is not None:
             for name, value in {**entry.losses, "samples_per_s": rate}.items():
                 self._board.add_scalar(name, value, entry.step)
+
+    def validation(self, step: int, values: Mapping[str, float]) -> None:
+        """Say and write what the averaged weights are worth on the validation clips."""
+        self._file.write(json.dumps({"step": step, "validation": dict(values)}) + "\n")
+        self._file.flush()
+        self._say(f"step {step}  validation  " + " ".join(f"{name} {value:.4f}" for name, value in values.items()))
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"validation/{name}", value, step)
 
     def sheet(self, step: int, pixels: NDArray[np.uint8]) -> None:
         """Write a sheet of pictures ``uint8 [H, W, 3]`` as a PNG named by the step."""

@@ -31,11 +31,13 @@ class StepLog:
         step: steps done.
         losses: weighted losses by name, the mean since the last log.
         seconds: of one step, the mean since the last log.
+        left_s: seconds until the run is at its end, if it goes on at this pace.
     """
 
     step: int
     losses: dict[str, float]
     seconds: float
+    left_s: float = 0.0
 
 
 def batches(task: Task, numbers: Iterable[int], count: int, threads: int) -> Iterator[TensorBatch]:
@@ -59,14 +61,16 @@ def run(
     *,
     log: Callable[[StepLog], None],
     checkpoint: Callable[[], None],
+    validate: Callable[[], None] = lambda: None,
     began: float | None = None,
 ) -> None:
-    """Train until the configured number of steps, or until ``stop_after_s``; checkpoints go through the call-backs.
+    """Train until the configured steps or time, or until ``stop_after_s``; checkpoints go through the call-backs.
 
     Args:
         trainer: of the run.
         log: called with each log line.
         checkpoint: called when one is due, and at the end.
+        validate: called when a measurement is due, before the first step and at the end included.
         began: from when ``stop_after_s`` counts, on the clock of :func:`time.monotonic`; by default from now.
 
     Raises:
@@ -75,6 +79,9 @@ def run(
     config, clock, interval = trainer.config, _Clock(trainer, began), _Interval(trainer)
     numbers = (number for step in range(trainer.steps_done, config.steps) for number in trainer.numbers(step))
     source = batches(trainer.task, numbers, config.batch, config.threads)
+    if config.validate_every_s and not trainer.steps_done:
+        validate()
+    trainer.pace.start(began)
     while trainer.steps_done < config.steps:
         interval.add(trainer.step([next(source) for _ in range(config.accumulate)]))
         last = trainer.steps_done == config.steps or clock.is_up()
@@ -85,6 +92,9 @@ def run(
         if tell:
             log(interval.summary())
             interval = _Interval(trainer)
+        if config.validate_every_s and (last or clock.validation_is_due()):
+            validate()
+            clock.validated()
         if save:
             checkpoint()
             clock.saved()
@@ -97,9 +107,13 @@ class _Clock:
 
     def __init__(self, trainer: Trainer, began: float | None) -> None:
         self._trainer, self._saved = trainer, time.monotonic()
+        self._validated = self._saved
         self._began = self._saved if began is None else began
 
     def is_up(self) -> bool:
+        pace = self._trainer.pace
+        if pace.by_time and pace.done(self._trainer.steps_done) >= 1:
+            return True
         limit = self._trainer.config.stop_after_s
         return bool(limit) and self._passed(self._began, limit)
 
@@ -108,6 +122,12 @@ class _Clock:
 
     def saved(self) -> None:
         self._saved = time.monotonic()
+
+    def validation_is_due(self) -> bool:
+        return self._passed(self._validated, self._trainer.config.validate_every_s)
+
+    def validated(self) -> None:
+        self._validated = time.monotonic()
 
     def _passed(self, since: float, limit_s: float) -> bool:
         machine = self._trainer.machine
@@ -129,16 +149,20 @@ class _Interval:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer, self._started, self._sums = trainer, time.monotonic(), dict[str, Tensor]()
+        self._counts = dict[str, int]()
         self.steps = 0
 
     def add(self, losses: dict[str, Tensor]) -> None:
         for name, loss in losses.items():
             self._sums[name] = self._sums[name] + loss if name in self._sums else loss
+            self._counts[name] = self._counts.get(name, 0) + 1
         self.steps += 1
 
     def means(self) -> dict[str, float]:
-        return {name: float(value) / self.steps for name, value in self._sums.items()}
+        # A judge may have joined on the way.
+        return {name: float(value) / self._counts[name] for name, value in self._sums.items()}
 
     def summary(self) -> StepLog:
         seconds = (time.monotonic() - self._started) / self.steps
-        return StepLog(self._trainer.steps_done, self.means(), seconds)
+        step = self._trainer.steps_done
+        return StepLog(step, self.means(), seconds, self._trainer.pace.left_s(step, seconds))

@@ -29,8 +29,13 @@ class LossWeights:
             that is nearest the truth instead of averaging layers. Ours.
         equivariance_points, equivariance_jacobians: L_eq of equation 4.
         perceptual: L_per of equation 4; needs the weights of a perceptual network.
+        perceptual_share: in place of `perceptual`: how much L_per counts beside the term `l1`. Its weight is measured
+            before the first step, on the first batches, and then fixed.
+        perceptual_mouth: how much the mouth's crop counts in L_per beside the whole picture.
         adversarial: the GAN term of equation 4.
-        feature_matching: L1 of the discriminator's features, which steadies the GAN; needs `adversarial`.
+        adversarial_mouth: the same for a second discriminator that sees the mouth alone; needs `adversarial`. Ours.
+        adversarial_from: share of the run after which discriminators join.
+        feature_matching: L1 of the discriminators' features, which steadies the GAN; needs `adversarial`.
     """
 
     l1: float = 10.0
@@ -41,13 +46,27 @@ class LossWeights:
     equivariance_points: float = 1.0
     equivariance_jacobians: float = 1.0
     perceptual: float = 0.0
+    perceptual_share: float = 0.0
+    perceptual_mouth: float = 0.0
     adversarial: float = 0.0
+    adversarial_mouth: float = 0.0
+    adversarial_from: float = 0.0
     feature_matching: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse features of a discriminator that does not learn."""
         if self.feature_matching and not self.adversarial:
             raise ConfigError("'losses.feature_matching' compares features of the discriminator: set 'adversarial' too")
+        if self.adversarial_mouth and not self.adversarial:
+            raise ConfigError(
+                "'losses.adversarial_mouth' is beside the discriminator of pictures: set 'adversarial' too"
+            )
+        if self.perceptual_share and self.perceptual:
+            raise ConfigError("'losses.perceptual_share' measures the weight that 'losses.perceptual' gives: set one")
+        if self.perceptual_share and not self.l1:
+            raise ConfigError("'losses.perceptual_share' is a share of the term 'l1': set 'l1' too")
+        if not 0 <= self.adversarial_from < 1:
+            raise ConfigError(f"'losses.adversarial_from' must be from 0 to below 1, not {self.adversarial_from}")
 
 
 def pyramid_l1(made: Tensor, real: Tensor, weight: Tensor, levels: int = 3) -> Tensor:

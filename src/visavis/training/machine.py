@@ -139,8 +139,17 @@ class FabricDevices:
         return bool(self._fabric.broadcast(value)) if self.world > 1 else value
 
 
-def open_machine(device: str = "auto", precision: str = "fp32", devices: int = 1) -> Machine:
+def open_machine(
+    device: str = "auto", precision: str = "fp32", devices: int = 1, *, search_kernels: bool = False
+) -> Machine:
     """Choose the machine: Fabric where it is installed, else plain torch on one device.
+
+    Args:
+        device: auto, cpu or cuda.
+        precision: ``fp32`` or ``bf16``.
+        devices: how many.
+        search_kernels: let cuDNN time its kernels first. Shapes stay the same from step to step, so that it pays in the
+            long run; on a machine lent for minutes it does not.
 
     Raises:
         ConfigError: a device that is not there, or several devices without Fabric.
@@ -148,8 +157,7 @@ def open_machine(device: str = "auto", precision: str = "fp32", devices: int = 1
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device {device}: choose auto, cpu or cuda")
     chosen = choose_device(device)
-    # Shapes stay the same from step to step, so that searching for the fastest kernels once pays on a GPU.
-    torch.backends.cudnn.benchmark = chosen == "cuda"
+    torch.backends.cudnn.benchmark = search_kernels and chosen == "cuda"
     if find_spec("lightning_fabric") is not None:
         return FabricDevices(chosen, precision, devices)
     if devices > 1 or int(os.environ.get("WORLD_SIZE", 1)) > 1:

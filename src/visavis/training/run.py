@@ -103,7 +103,7 @@ def train(
     if holds_run(out) and not resume:
         raise ConfigError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
     start = None if holds_run(out) else find_start(config)
-    machine = open_machine(device, config.precision, devices)
+    machine = open_machine(device, config.precision, devices, search_kernels=config.search_kernels)
     if machine.rank > 0:
         state = load_state(out) if holds_run(out) else {}
         trainer = _trainer(config, data, machine, start, state, out, lambda line: None)
@@ -125,11 +125,17 @@ def _run(
     config, machine, task = trainer.config, trainer.machine, trainer.task
     samples = config.batch * config.accumulate * machine.world
     started, first, logged = time.monotonic(), trainer.steps_done, dict[str, float]()
-    with Journal(out, steps=config.steps, samples=samples, resumed_at=first, say=say) as journal:
+    steps = 0 if trainer.pace.by_time else config.steps
+    with Journal(out, steps=steps, samples=samples, resumed_at=first, say=say) as journal:
 
         def log(entry: StepLog) -> None:
             logged.update(entry.losses)
             journal.log(entry)
+
+        def validate() -> None:
+            values = trainer.validate()
+            if values:
+                journal.validation(trainer.steps_done, values)
 
         def checkpoint() -> None:
             write(trainer, out)
@@ -138,7 +144,7 @@ def _run(
                 journal.sheet(trainer.steps_done, sheet)
             saved()
 
-        run_loop(trainer, log=log, checkpoint=checkpoint, began=began)
+        run_loop(trainer, log=log, checkpoint=checkpoint, validate=validate, began=began)
     seconds = time.monotonic() - started
     return TrainReport(
         steps=trainer.steps_done,

@@ -37,12 +37,13 @@ class Outcome:
 
     Attributes:
         losses: weighted losses by name; their sum is what the network learns from.
-        real, made: pictures ``[B, 3, S, S]`` for the judge to tell apart; None without a judge.
+        real, made: what the judge is to tell apart: pictures ``[B, 3, h, w]``, one for each of its arguments; empty
+            without a judge, or before it joins.
     """
 
     losses: Mapping[str, Tensor] = field(default_factory=dict)
-    real: Tensor | None = None
-    made: Tensor | None = None
+    real: tuple[Tensor, ...] = ()
+    made: tuple[Tensor, ...] = ()
 
 
 class Task(Protocol):
@@ -56,7 +57,8 @@ class Task(Protocol):
         of_data: names of settings of the shape and of tensors of the network that belong to the data and not to the
             weights; a run that starts from weights has its own.
         network: what learns. Its running average is what is saved for use.
-        judge: network that tells real pictures from made ones, or None.
+        judge: network that tells real pictures from made ones, or None; gives logits, one tensor or a tuple of them.
+        done: share of the run that is done; the trainer sets it before each step.
     """
 
     family: ClassVar[str]
@@ -66,6 +68,7 @@ class Task(Protocol):
     of_data: ClassVar[tuple[str, ...]]
     network: nn.Module
     judge: nn.Module | None
+    done: float
 
     @classmethod
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
@@ -106,3 +109,6 @@ class Task(Protocol):
 
     def sheet(self, network: nn.Module) -> NDArray[np.uint8] | None:
         """Draw what ``network`` makes of the same few samples, ``uint8 [H, W, 3]``; None without any."""
+
+    def validate(self, network: nn.Module) -> Mapping[str, float]:
+        """Measure ``network`` on samples that are not learned from; empty without any."""

@@ -9,24 +9,25 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from visavis.core.errors import ConfigError
 from visavis.training.config import TrainConfig
 from visavis.training.losses import discriminator_loss
 from visavis.training.machine import Machine
+from visavis.training.pace import Pace
 from visavis.training.task import Task, TensorBatch
 
-_WARM_UP = 100
 _CLIP_NORM = 5.0
 _BETAS = (0.5, 0.999)
 
-Pictures = tuple[Tensor | None, Tensor | None]
+#: What is real and what was made, one picture for each argument of the judge.
+Pictures = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 
 
-def learning_rate_share(config: TrainConfig, step: int) -> float:
-    """Share of the initial learning rate at ``step`` (AVFR-GAN, 'Implementation Details', or cosine)."""
-    done = step / config.steps
+def learning_rate_share(config: TrainConfig, step: int, done: float) -> float:
+    """Share of the initial learning rate at ``step``, with ``done`` of the run behind (AVFR-GAN, or cosine)."""
     if config.schedule == "paper":
         return 0.1 ** ((done >= 0.6) + (done >= 0.9))
-    warm = min(1.0, (step + 1) / min(_WARM_UP, config.steps))
+    warm = min(1.0, (step + 1) / min(config.warm_up, config.steps))
     return warm * max(0.0, 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
 
 
@@ -81,6 +82,9 @@ class Trainer:
             self.judge_optimiser = self._adam(task.judge)
             self._judge = machine.setup(task.judge)
         self.steps_done = 0
+        self.pace = Pace(config)
+        if self.pace.by_time and machine.world > 1:
+            raise ConfigError("schedule_by 'time' has one clock: use one process, or a schedule by steps")
         self._bad_step = torch.full((), -1, device=machine.device)
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
@@ -98,6 +102,7 @@ class Trainer:
     def step(self, parts: Sequence[TensorBatch]) -> dict[str, Tensor]:
         """Learn from the batches of :meth:`numbers`; returns the weighted losses, detached, as their mean."""
         network = self.task.network.train()
+        self.task.done = self.pace.done(self.steps_done)
         self._set_learning_rate()
         self.optimiser.zero_grad(set_to_none=True)
         found: list[dict[str, Tensor]] = []
@@ -108,7 +113,7 @@ class Trainer:
             pictures.append(shown)
         norm = nn.utils.clip_grad_norm_(network.parameters(), _CLIP_NORM)
         self.optimiser.step()
-        if self.task.judge is not None:
+        if pictures[0][0]:
             for losses, loss in zip(found, self._judge_step(pictures), strict=True):
                 losses["discriminator"] = loss
         self._average()
@@ -126,7 +131,7 @@ class Trainer:
                 losses, (real, made) = self._learner(type(batch), tuple(vars(batch).values()), number)
             total = torch.stack(list(losses.values())).sum()
             self.machine.backward(total / self.config.accumulate)
-        return {name: loss.detach() for name, loss in losses.items()}, (real, None if made is None else made.detach())
+        return {name: loss.detach() for name, loss in losses.items()}, (real, tuple(x.detach() for x in made))
 
     def _judge_step(self, pictures: Sequence[Pictures]) -> list[Tensor]:
         """Let the judge learn to tell real pictures from those just made (equation 3)."""
@@ -135,18 +140,18 @@ class Trainer:
         self.judge_optimiser.zero_grad(set_to_none=True)
         found = []
         for index, (real, made) in enumerate(pictures):
-            assert real is not None and made is not None
             with self.machine.alone(self._judge, on=index < len(pictures) - 1):
                 with self.machine.autocast():
-                    logits = self._judge(torch.cat([real, made])).float()
-                loss = discriminator_loss(*logits.chunk(2))
+                    logits = self._judge(*[torch.cat(pair) for pair in zip(real, made, strict=True)])
+                each = logits if isinstance(logits, tuple) else (logits,)
+                loss = torch.stack([discriminator_loss(*part.float().chunk(2)) for part in each]).sum()
                 self.machine.backward(loss / self.config.accumulate)
             found.append(loss.detach())
         self.judge_optimiser.step()
         return found
 
     def _set_learning_rate(self) -> None:
-        rate = learning_rate_share(self.config, self.steps_done) * self.config.learning_rate
+        rate = learning_rate_share(self.config, self.steps_done, self.task.done) * self.config.learning_rate
         for optimiser in (self.optimiser, self.judge_optimiser):
             for group in optimiser.param_groups if optimiser is not None else ():
                 group["lr"] = rate
@@ -158,6 +163,11 @@ class Trainer:
         torch._foreach_lerp_(*self._floats, 1 - decay)
         if self._counts[0]:
             torch._foreach_copy_(*self._counts)
+
+    def validate(self) -> dict[str, float]:
+        """Measure the averaged weights, in the run's precision."""
+        with torch.no_grad(), self.machine.autocast():
+            return dict(self.task.validate(self.averaged))
 
     def _watch(self, losses: Mapping[str, Tensor], norm: Tensor) -> None:
         """Remember the first step that went wrong, without waiting for the device."""

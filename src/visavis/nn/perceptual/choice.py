@@ -10,6 +10,7 @@ import torch
 from visavis.core.errors import ConfigError, WeightsError
 from visavis.nn.face_network import PACKAGED_NAME
 from visavis.nn.perceptual.base import PerceptualDistance
+from visavis.nn.perceptual.efficientnet import TELLING_KEYS, EfficientNetDistance
 from visavis.nn.perceptual.face import FaceDistance
 from visavis.nn.perceptual.lpips import LINEAR_KEYS, Lpips
 from visavis.nn.perceptual.vgg19 import TELLING_KEY, Vgg19Pyramid
@@ -28,8 +29,9 @@ def choose(spec: str, device: torch.device | str = "cpu") -> PerceptualDistance:
     """Return the perceptual distance that ``spec`` names, ready on ``device``.
 
     Args:
-        spec: ``lpips``, ``vgg19`` (their published weights in torch's hub cache) or ``face-128`` (ours, packaged); a
-            file of LPIPS, VGG-19 or face network weights, known by its keys; or nothing for the first at hand.
+        spec: ``lpips``, ``vgg19`` (their published weights in torch's hub cache), ``efficientnet-lite0`` (of the extra
+            ``train``) or ``face-128`` (ours, packaged); a file of weights of one of these, known by its keys; or
+            nothing for the first at hand of LPIPS, VGG-19 and ``face-128``.
 
     Raises:
         WeightsError: the weights are not at hand, damaged, or of no network that is known here.
@@ -45,6 +47,8 @@ def _find(spec: str) -> PerceptualDistance:
         return _lpips() or _vgg19() or FaceDistance.from_file()
     if spec == PACKAGED_NAME:
         return FaceDistance.from_file()
+    if spec == EfficientNetDistance.name:
+        return EfficientNetDistance.from_file()
     if spec in ("lpips", "vgg19"):
         found = _lpips() if spec == "lpips" else _vgg19()
         if found is None:
@@ -62,7 +66,11 @@ def _from_path(path: Path) -> PerceptualDistance:
         return Lpips.from_table(table, path)
     if TELLING_KEY in table:
         return Vgg19Pyramid.from_table(table, path)
-    wanted = f"LPIPS ('{LINEAR_KEYS[0]}', ...), of VGG-19 ('{TELLING_KEY}', ...) or of a face network"
+    if all(key in table for key in TELLING_KEYS):
+        return EfficientNetDistance.from_table(table, path)
+    wanted = (
+        f"LPIPS ('{LINEAR_KEYS[0]}', ...), of VGG-19 ('{TELLING_KEY}', ...), of EfficientNet-Lite0 or of a face network"
+    )
     raise WeightsError(f"{path}: is not a table of {wanted}")
 
 

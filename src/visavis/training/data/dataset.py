@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +20,7 @@ from torch import Tensor
 from visavis.audio.mel import MEL_BANDS, MEL_FRAMES
 from visavis.core.errors import DataError
 from visavis.face.mesh import LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE, draw_mesh, to_pixels
+from visavis.face.mirror import mirror_mesh
 from visavis.face.morphable import LinearFaceModel, learn
 from visavis.training.data.quality import is_kept
 from visavis.training.data.shards import ClipRecord, Priors, read
@@ -52,11 +57,26 @@ def load_clips(folder: Path, split: str, stride: int, *, most: int | None = None
         needed: whether it is an error that the split has no clip with two usable frames.
     """
     records = (record for record in read(folder) if record.info["split"] == split and is_kept(record.info))
-    decoded = (_decode(record, stride) for record in records)
+    decoded = _decoded(records, stride, workers=1 if most else min(16, os.cpu_count() or 1))
     usable = list(islice((clip for clip in decoded if len(clip.pictures) >= 2), most))
     if needed and not usable:
         raise DataError(f"{folder}: no clip of split '{split}' with two usable frames")
     return usable
+
+
+def _decoded(records: Iterable[ClipRecord], stride: int, workers: int) -> Iterator[Clip]:
+    """Decode in order, some clips ahead: OpenCV and zlib let other threads run meanwhile."""
+    if workers == 1:
+        yield from (_decode(record, stride) for record in records)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque[Future[Clip]] = deque()
+        for record in records:
+            ahead.append(pool.submit(_decode, record, stride))
+            if len(ahead) > 2 * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _decode(record: ClipRecord, stride: int) -> Clip:
@@ -111,6 +131,7 @@ class Batch(TensorBatch):
         source_mesh, driving_mesh: mesh values ``float32 [B, 6 + n]``.
         mel: ``float32 [B, 1, 80, 20]``; zeros where there is no sound.
         weight: ``float32 [B, 1, S, S]``: 1, and more around the driving mouth and eyes.
+        mouth: ``float32 [B, 2]``, the middle of the driving lips, ``(x, y)`` in [-1, 1].
     """
 
     source: Tensor
@@ -121,6 +142,40 @@ class Batch(TensorBatch):
     driving_mesh: Tensor
     mel: Tensor
     weight: Tensor
+    mouth: Tensor
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which pair a row of a batch is.
+
+    Attributes:
+        clip: number of the clip.
+        source, driving: numbers of its frames.
+        gain: ``float32 [3]``, factor of each colour of both pictures.
+        mirrored: whether both are seen in a mirror.
+    """
+
+    clip: int
+    source: int
+    driving: int
+    gain: NDArray[np.float32]
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is drawn from a mesh, or computed from it.
+
+    Attributes:
+        drawing: ``uint8 [S, S]``.
+        region: ``float32 [S/4, S/4]`` in [0, 1]: where mouth and eyes are, softly.
+        mouth: ``float32 [2]``, the middle of the lips in [-1, 1].
+    """
+
+    drawing: NDArray[np.uint8]
+    region: NDArray[np.float32]
+    mouth: NDArray[np.float32]
 
 
 class Pairs:
@@ -135,6 +190,7 @@ class Pairs:
         region_weight: how much more the mouth and the eyes count in the weight map.
         far_share: how often the source is the one of several candidates that differs most in mesh.
         jitter: strength of the colour transforms, 0 for none.
+        mirrored: how often a pair is seen in a mirror, its meshes fitted anew.
     """
 
     def __init__(
@@ -147,35 +203,50 @@ class Pairs:
         region_weight: float = 2.0,
         far_share: float = 0.5,
         jitter: float = 0.1,
+        mirrored: float = 0.0,
     ) -> None:
         self.clips, self.model, self.size, self.seed = clips, model, size, seed
-        self.region_weight, self.far_share, self.jitter = region_weight, far_share, jitter
-        self.values = [np.stack([model.fit(mesh) for mesh in clip.mesh]) for clip in clips]
+        self.region_weight, self.far_share, self.jitter, self.mirrored = region_weight, far_share, jitter, mirrored
+        #: Mesh values ``float32 [T, 6 + n]`` of each clip, and of each clip in a mirror if pairs are ever mirrored.
+        self.values = [model.fit_all(clip.mesh) for clip in clips]
+        self.mirrored_values = [model.fit_all(mirror_mesh(clip.mesh)) for clip in clips] if mirrored else []
         # The square root keeps long clips of few people from crowding out the rest.
         share = np.sqrt([len(clip.pictures) for clip in clips])
         self._share = share / share.sum()
 
     def batch(self, step: int, count: int) -> Batch:
         """Return batch number ``step`` of ``count`` pairs."""
-        rng = np.random.default_rng([self.seed, step])
-        rows = [self._pair(rng) for _ in range(count)]
-        columns = [torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)]
-        return Batch(*columns)
+        return self.made(self.draws(step, count))
 
-    def _pair(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+    def draws(self, step: int, count: int) -> list[Draw]:
+        """Return what batch number ``step`` of ``count`` pairs holds, without making it."""
+        rng = np.random.default_rng([self.seed, step])
+        return [self._draw(rng) for _ in range(count)]
+
+    def made(self, draws: Iterable[Draw]) -> Batch:
+        """Make the batch of these pairs."""
+        rows = [self._pair(draw) for draw in draws]
+        return Batch(*[torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)])
+
+    def _draw(self, rng: np.random.Generator) -> Draw:
         index = int(rng.choice(len(self.clips), p=self._share))
-        clip, values = self.clips[index], self.values[index]
-        driving = int(rng.integers(len(values)))
-        candidates = rng.integers(len(values), size=4)
+        clip = self.clips[index]
+        driving = int(rng.integers(len(clip.mesh)))
+        candidates = rng.integers(len(clip.mesh), size=4)
         source = int(candidates[0])
         if rng.random() < self.far_share:
             far = np.abs(clip.mesh[candidates, :, :2] - clip.mesh[driving, :, :2]).mean((1, 2))
             source = int(candidates[np.argmax(far)])
         gain = 1 + self.jitter * rng.uniform(-1, 1, 3).astype(np.float32) * (1, 0.3, 0.3)
         gain = (gain[0] * np.array([gain[1], 1, gain[2]])).astype(np.float32)
-        source_picture, source_prior, source_value, _ = self._frame(clip, values, source, gain)
-        driving_picture, driving_prior, driving_value, points = self._frame(clip, values, driving, gain)
-        mel = np.zeros((MEL_BANDS, MEL_FRAMES), np.float32) if clip.mel is None else clip.mel[driving]
+        return Draw(index, source, driving, gain, bool(self.mirrored) and bool(rng.random() < self.mirrored))
+
+    def _pair(self, draw: Draw) -> tuple[NDArray[np.float32], ...]:
+        clip = self.clips[draw.clip]
+        source_picture, source_prior, source_value, _ = self._frame(draw, draw.source)
+        driving_picture, driving_prior, driving_value, traits = self._frame(draw, draw.driving)
+        mel = np.zeros((MEL_BANDS, MEL_FRAMES), np.float32) if clip.mel is None else clip.mel[draw.driving]
+        full = cv2.resize(traits.region, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
         return (
             source_picture,
             driving_picture,
@@ -184,27 +255,38 @@ class Pairs:
             source_value,
             driving_value,
             mel[None].astype(np.float32),
-            self._weight(points),
+            (1 + self.region_weight * full[None]).astype(np.float32),
+            traits.mouth,
         )
 
     def _frame(
-        self, clip: Clip, values: NDArray[np.float32], index: int, gain: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        pixels = clip.pictures[index]
-        if pixels.shape[0] != self.size:
-            pixels = cv2.resize(pixels, (self.size, self.size), interpolation=cv2.INTER_AREA)
-        picture = np.clip(pixels.astype(np.float32) * (gain / 255), 0, 1).transpose(2, 0, 1)
-        points = self.model.points(values[index])
-        drawing = draw_mesh(points, self.size)
-        mask = cv2.resize(clip.segmentation[index], (self.size, self.size), interpolation=cv2.INTER_LINEAR)
-        prior = np.stack([drawing, mask]).astype(np.float32) / 255
-        return np.ascontiguousarray(picture), prior, values[index], points
+        self, draw: Draw, index: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], Traits]:
+        clip = self.clips[draw.clip]
+        value = (self.mirrored_values if draw.mirrored else self.values)[draw.clip][index]
+        way = -1 if draw.mirrored else 1
+        pixels = fitted(clip.pictures[index], self.size)[:, ::way]
+        picture = np.clip(pixels.astype(np.float32) * (draw.gain / 255), 0, 1).transpose(2, 0, 1)
+        traits = traits_of(self.model.points(value), self.size)
+        mask = cv2.resize(clip.segmentation[index], (self.size, self.size), interpolation=cv2.INTER_LINEAR)[:, ::way]
+        prior = np.stack([traits.drawing, mask]).astype(np.float32) / 255
+        return np.ascontiguousarray(picture), prior, value, traits
 
-    def _weight(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        region = np.zeros((self.size // 4, self.size // 4), np.float32)
-        for indices in _REGIONS:
-            hull = cv2.convexHull(np.rint(to_pixels(points[list(indices)], self.size // 4)).astype(np.int32))
-            cv2.fillConvexPoly(region, hull, 1.0)
-        soft = cv2.GaussianBlur(cv2.dilate(region, np.ones((3, 3))), (0, 0), 1.0)
-        full = cv2.resize(soft, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
-        return (1 + self.region_weight * full[None]).astype(np.float32)
+
+def fitted(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """A picture ``uint8 [S, S, 3]`` at the size of the network."""
+    if pixels.shape[0] == size:
+        return pixels
+    return np.asarray(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def traits_of(points: NDArray[np.float32], size: int) -> Traits:
+    """What a batch needs of a mesh ``float32 [478, 3]`` in [-1, 1], for pictures of ``size``."""
+    region = np.zeros((size // 4, size // 4), np.float32)
+    for indices in _REGIONS:
+        hull = cv2.convexHull(np.rint(to_pixels(points[list(indices)], size // 4)).astype(np.int32))
+        cv2.fillConvexPoly(region, hull, 1.0)
+    soft = cv2.GaussianBlur(cv2.dilate(region, np.ones((3, 3))), (0, 0), 1.0)
+    lips = points[list(LIPS), :2]
+    middle = ((lips.min(0) + lips.max(0)) / 2).astype(np.float32)
+    return Traits(draw_mesh(points, size), np.asarray(soft, np.float32), middle)

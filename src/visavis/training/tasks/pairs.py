@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,11 +17,12 @@ from typing_extensions import Self
 
 from visavis.face.morphable import LinearFaceModel
 from visavis.motion.types import KeypointMotion
-from visavis.nn.discriminators import PatchDiscriminator
-from visavis.nn.perceptual import choose
+from visavis.nn.discriminators import PatchDiscriminator, PictureAndMouth
+from visavis.nn.perceptual import PerceptualDistance, choose
 from visavis.nn.warp import sample
 from visavis.training.config import TrainConfig
 from visavis.training.data.dataset import Batch, Clip, Pairs, learn_face_model, load_clips
+from visavis.training.data.resident import Picks, Resident, fits
 from visavis.training.losses import (
     Deformation,
     LossWeights,
@@ -32,9 +34,14 @@ from visavis.training.losses import (
     pyramid_l1,
     structure_loss,
 )
+from visavis.training.mouth import mouth_crop
 from visavis.training.task import Outcome
+from visavis.training.validation import Validation
 
 _SHEET_CLIPS = 6
+# Pairs on which the weight of the perceptual term is measured.
+_MEASURED_BATCHES, _MEASURED_PAIRS = 4, 16
+_PERCEPTUAL_WEIGHT = "perceptual.weight"
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class PairTask:
         config: settings of the run.
         pairs: where batches come from.
         shown: the batch of validation pairs that sheets show, or None.
+        validation: what is measured while training, or None.
     """
 
     family: ClassVar[str]
@@ -70,26 +78,42 @@ class PairTask:
     presets: ClassVar[Mapping[str, Callable[[], Any]]]
     of_data: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, config: TrainConfig, pairs: Pairs, shown: Batch | None = None) -> None:
+    done: float = 0.0
+
+    def __init__(
+        self, config: TrainConfig, pairs: Pairs, shown: Batch | None = None, validation: Validation | None = None
+    ) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.pairs, self.shown = config, pairs, shown
+        weights: LossWeights = config.losses
+        self.config, self.pairs, self.shown, self.validation = config, pairs, shown, validation
         self.network = self.build()
-        self.perceptual: nn.Module | None = None
-        if config.losses.perceptual and config.perceptual != "none":
+        self.perceptual: PerceptualDistance | None = None
+        if (weights.perceptual or weights.perceptual_share) and config.perceptual != "none":
             self.perceptual = choose(config.perceptual, torch.device("cpu"))
-        self.judge: PatchDiscriminator | None = PatchDiscriminator() if config.losses.adversarial else None
+        # A share of the L1 term becomes a weight when the first batch is there.
+        self._perceptual_weight = None if weights.perceptual_share else weights.perceptual
+        self.judge: PatchDiscriminator | PictureAndMouth | None = None
+        if weights.adversarial:
+            self.judge = PictureAndMouth() if weights.adversarial_mouth else PatchDiscriminator()
+        self.resident: Resident | None = None
 
     @classmethod
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
         """Decode the clips into memory, learn the face model if none is stored, and build the networks."""
         clips = load_clips(data, config.split, config.stride)
         say(f"{len(clips)} clips, {sum(len(clip.pictures) for clip in clips)} frames in memory")
-        if stored:
+        if "face.mean" in stored:
             face_model = LinearFaceModel(stored["face.mean"].numpy(), stored["face.basis"].numpy())
         else:
             face_model = learn_face_model(clips, cls.mesh_coefficients(config.model))
-        shown = load_clips(data, "val", 5 * config.stride, most=_SHEET_CLIPS, needed=False) or clips[:_SHEET_CLIPS]
-        return cls(config, _pairs(config, clips, face_model), _shown(config, shown, face_model))
+        most = None if config.validate_every_s else _SHEET_CLIPS
+        unseen = load_clips(data, "val", 5 * config.stride, most=most, needed=False)
+        shown = (unseen or clips)[:_SHEET_CLIPS]
+        validation = _validation(config, unseen, face_model) if config.validate_every_s and unseen else None
+        task = cls(config, _pairs(config, clips, face_model), _shown(config, shown, face_model), validation)
+        if _PERCEPTUAL_WEIGHT in stored:
+            task._perceptual_weight = float(stored[_PERCEPTUAL_WEIGHT])
+        return task
 
     @classmethod
     def mesh_coefficients(cls, model: Any) -> int:
@@ -109,19 +133,27 @@ class PairTask:
         """Redraw the driving pictures of a batch from its source pictures."""
 
     def to(self, device: torch.device) -> None:
-        """Move the networks to ``device``."""
+        """Move the networks to ``device``, and the clips too where they are to live there."""
         for network in (self.network, self.judge):
             if network is not None:
                 network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.perceptual is not None:
             self.perceptual.to(device)
+        memory = self.config.memory
+        if memory == "device" or (memory == "auto" and fits(self.pairs, device)):
+            self.resident = Resident(self.pairs, device)
+            if self.validation is not None:
+                self.validation.live_on(device)
 
-    def batch(self, step: int, count: int) -> Batch:
-        """Batch number ``step`` of ``count`` pairs."""
-        return self.pairs.batch(step, count)
+    def batch(self, step: int, count: int) -> Batch | Picks:
+        """Batch number ``step`` of ``count`` pairs; of clips on the device, which frames it holds."""
+        if self.resident is None:
+            return self.pairs.batch(step, count)
+        return self.resident.picks(self.pairs.draws(step, count))
 
-    def losses(self, batch: Batch, step: int) -> Outcome:
+    def losses(self, batch: Batch | Picks, step: int) -> Outcome:
         """Equation 4 of AVFR-GAN and the losses that we add, those that count."""
+        batch = self._whole(batch)
         weights, real = self.config.losses, batch.driving
         drawn = self.draw(self.network, batch)
         made = drawn.picture
@@ -139,15 +171,67 @@ class PairTask:
             losses["equivariance_points"] = weights.equivariance_points * points
             losses["equivariance_jacobians"] = weights.equivariance_jacobians * frames
         if self.perceptual is not None:
-            losses["perceptual"] = weights.perceptual * self.perceptual(made, real).mean()
-        if self.judge is not None:
-            judged, features = self.judge.judge(made)
-            losses["adversarial"] = weights.adversarial * generator_adversarial_loss(judged.float())
+            if self._perceptual_weight is None:
+                self._perceptual_weight = self._measured_weight(real.device)
+            losses["perceptual"] = self._perceptual_weight * self._perceptual_distance(made, batch)
+        if self.judge is None or self.done < weights.adversarial_from:
+            return Outcome(losses)
+        return Outcome(losses, *self._judged(made, batch, losses))
+
+    def _whole(self, batch: Batch | Picks) -> Batch:
+        if isinstance(batch, Batch):
+            return batch
+        assert self.resident is not None, "picks come from clips on the device"
+        return self.resident.gather(batch)
+
+    def _perceptual_distance(self, made: Tensor, batch: Batch) -> Tensor:
+        """L_per of the picture, and of the mouth where it counts."""
+        assert self.perceptual is not None
+        distance = self.perceptual(made, batch.driving).mean()
+        share = self.config.losses.perceptual_mouth
+        if share:
+            mouths = [mouth_crop(picture, batch.mouth) for picture in (made, batch.driving)]
+            distance = distance + share * self.perceptual(*mouths).mean()
+        return distance
+
+    @torch.no_grad()
+    def _measured_weight(self, device: torch.device) -> float:
+        """Weight at which the perceptual term is the wanted share of the L1 term, for the network as it is now."""
+        weights, network = self.config.losses, deepcopy(self.network)  # batch norm of the copy alone takes notice
+        terms = torch.zeros(2, device=device)
+        for number in range(_MEASURED_BATCHES):
+            batch = self._whole(self.batch(number, min(self.config.batch, _MEASURED_PAIRS)).to(device))
+            made = self.draw(network, batch).picture
+            l1 = weights.l1 * pyramid_l1(made, batch.driving, batch.weight)
+            terms += torch.stack([l1, self._perceptual_distance(made, batch)]).float()
+        l1_term, distance = terms.tolist()
+        return float(weights.perceptual_share * l1_term / max(distance, 1e-12))
+
+    def _judged(
+        self, made: Tensor, batch: Batch, losses: dict[str, Tensor]
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Add the judges' terms to ``losses``; returns what is real and what was made, for them to learn from."""
+        weights = self.config.losses
+        made_seen: tuple[Tensor, ...] = (made,)
+        real_seen: tuple[Tensor, ...] = (batch.driving,)
+        judges: tuple[PatchDiscriminator, ...] = (self.judge,) if isinstance(self.judge, PatchDiscriminator) else ()
+        if isinstance(self.judge, PictureAndMouth):
+            judges = (self.judge.picture, self.judge.mouth)
+            made_seen += (mouth_crop(made, batch.mouth),)
+            real_seen += (mouth_crop(batch.driving, batch.mouth),)
+        terms, matching = [], []
+        factors = (weights.adversarial, weights.adversarial_mouth)
+        for judge, factor, fake, true in zip(judges, factors, made_seen, real_seen, strict=False):
+            judged, features = judge.judge(fake)
+            terms.append(factor * generator_adversarial_loss(judged.float()))
             if weights.feature_matching:
                 with torch.no_grad():
-                    _, wanted = self.judge.judge(real)
-                losses["feature_matching"] = weights.feature_matching * feature_matching(features, wanted)
-        return Outcome(losses, real, made)
+                    _, wanted = judge.judge(true)
+                matching.append(weights.feature_matching * feature_matching(features, wanted))
+        losses["adversarial"] = torch.stack(terms).sum()
+        if matching:
+            losses["feature_matching"] = torch.stack(matching).sum()
+        return real_seen, made_seen
 
     def _equivariance(self, batch: Batch, driving: KeypointMotion, step: int) -> tuple[Tensor, Tensor]:
         real = batch.driving
@@ -159,9 +243,12 @@ class PairTask:
         return equivariance(driving, deformed, deformation)
 
     def fixed(self) -> Mapping[str, Tensor]:
-        """The linear face model."""
+        """The linear face model, and the weight of the perceptual term where it was measured."""
         model = self.pairs.model
-        return {"face.mean": torch.from_numpy(model.mean), "face.basis": torch.from_numpy(model.basis)}
+        found = {"face.mean": torch.from_numpy(model.mean), "face.basis": torch.from_numpy(model.basis)}
+        if self.config.losses.perceptual_share and self._perceptual_weight is not None:
+            found[_PERCEPTUAL_WEIGHT] = torch.tensor(self._perceptual_weight, dtype=torch.float64)
+        return found
 
     @classmethod
     def fixed_in(cls, model: Any, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -176,6 +263,13 @@ class PairTask:
         """The weights of the losses, and which perceptual network there was."""
         name = getattr(self.perceptual, "name", "none")
         return {"losses": asdict(self.config.losses), "perceptual": name}
+
+    def validate(self, network: nn.Module) -> Mapping[str, float]:
+        """Psnr, l1 and mouth sharpness on the validation clips."""
+        if self.validation is None:
+            return {}
+        device = next(network.parameters()).device
+        return self.validation.measure(lambda batch: self.draw(network, batch).picture, device)
 
     @torch.no_grad()
     def sheet(self, network: nn.Module) -> NDArray[np.uint8] | None:
@@ -198,7 +292,12 @@ def _pairs(config: TrainConfig, clips: list[Clip], face_model: LinearFaceModel) 
         region_weight=config.region_weight,
         far_share=config.far_share,
         jitter=config.jitter,
+        mirrored=config.mirrored,
     )
+
+
+def _validation(config: TrainConfig, clips: list[Clip], face_model: LinearFaceModel) -> Validation:
+    return Validation(Pairs(clips, face_model, size=config.model.size, jitter=0.0), config.validate_frames)
 
 
 def _shown(config: TrainConfig, clips: list[Clip], face_model: LinearFaceModel) -> Batch:

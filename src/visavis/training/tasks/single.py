@@ -25,6 +25,7 @@ class SingleNetwork:
     of_data: ClassVar[tuple[str, ...]] = ()
     network: nn.Module
     judge: nn.Module | None = None
+    done: float = 0.0
 
     def __init__(self, config: TrainConfig, network: type[nn.Module]) -> None:
         torch.manual_seed(config.seed)
@@ -42,6 +43,10 @@ class SingleNetwork:
     @classmethod
     def fixed_in(cls, model: Any, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing is learned beforehand."""
+        return {}
+
+    def validate(self, network: nn.Module) -> Mapping[str, float]:
+        """Nothing is measured."""
         return {}
 
     def plain_config(self) -> Mapping[str, Any]:
