@@ -65,7 +65,7 @@ def test_coefficients_of_a_mirrored_mesh_draw_it_as_well_as_those_of_the_mesh_it
     values[:6] = (0.1, -0.05, -1.2, 0.1, 0.3, 0.05)
     values[6:16] = np.random.default_rng(0).standard_normal(10) * 0.3
     mirrored = mirror_mesh(model.points(values))
-    found = model.fit(mirrored)
-    assert found[0] == pytest.approx(-values[0], abs=0.02)
-    assert found[4] == pytest.approx(-values[4], abs=0.1)
-    assert np.abs(model.points(found)[:, :2] - mirrored[:, :2]).max() < 0.03
+    found, plain = model.fit(mirrored), model.fit(model.points(values))
+    assert found[[0, 4, 5]] == pytest.approx(-plain[[0, 4, 5]], abs=0.03)
+    assert found[[1, 2, 3]] == pytest.approx(plain[[1, 2, 3]], abs=0.03)
+    assert np.abs(model.points(found)[:, :2] - mirrored[:, :2]).mean() < 0.01

@@ -15,11 +15,12 @@ from safetensors.torch import load_file
 
 from made import made_shards
 from visavis.training.checkpoint import last_checkpoint
-from visavis.training.data.shards import read
+from visavis.training.data.shards import Priors, read
 from visavis.training.run import train
+from visavis.weights.checkpoint import load
 
 TOOL = Path(__file__).parents[1] / "tools/lease.py"
-ABSENT = ("mediapipe", "av", "librosa", "lightning_fabric", "tensorboard")
+ABSENT = ("mediapipe", "av", "librosa", "lightning_fabric", "tensorboard", "typer", "rich", "scipy", "PIL", "tomli")
 TOML = 'steps = 4\nbatch = 2\nstride = 1\nlog_every = 1\ncheckpoint_every_s = 0.0\n[model]\npreset = "tiny"\n'
 
 
@@ -72,6 +73,44 @@ def test_pieces_hold_every_clip_and_stay_under_their_limit(lease: ModuleType, sh
     assert [record.video for record in read(tmp_path)] == [record.video for record in read(shards)]
     assert lease.main(["pack", str(shards), "-o", str(tmp_path), "--most-mib", "1"]) == 1
     assert lease.main(["pack", str(shards), "-o", str(tmp_path / "small"), "--most-mib", "0.001"]) == 1
+
+
+def test_thinned_pieces_hold_fewer_frames_and_clips(lease: ModuleType, shards: Path, tmp_path: Path):
+    """What is kept is as it was: the frames' priors, and the sound."""
+    words = ["pack", str(shards), "-o", str(tmp_path), "--every", "2", "--clips", "train=1"]
+    assert lease.main(words) == 0
+    for before, after in zip(read(shards), read(tmp_path), strict=True):
+        whole, thin = Priors.decode(before.priors), Priors.decode(after.priors)
+        assert thin.seen.tolist() == [True, False] * 3
+        assert (thin.mesh[::2] == whole.mesh[::2]).all()
+        assert (thin.segmentation[::2] == whole.segmentation[::2]).all()
+        assert (thin.mel == whole.mel).all()
+        assert len(after.priors) < len(before.priors)
+    assert lease.main([*words[:3], str(tmp_path / "none"), "--clips", "train=0"]) == 0
+    assert list((tmp_path / "none").glob("*.tar")) == []
+
+
+def test_a_run_by_time_goes_on_in_a_second_lease(lease: ModuleType, shards: Path, tmp_path: Path):
+    (tmp_path / "run.toml").write_text(
+        'schedule = "cosine"\nschedule_by = "time"\nmirrored = 0.5\n' + TOML.replace("steps = 4", "steps = 9999")
+    )
+    verb = [
+        "train",
+        str(tmp_path / "run.toml"),
+        "--data",
+        str(shards),
+        "--back",
+        str(tmp_path / "back"),
+        "--device",
+        "cpu",
+    ]
+    verb += ["--set", "run_s=1.5", "--set", "memory=device"]
+    assert lease.main([*verb, "--seconds", "1", "--run", str(tmp_path / "first")]) == 0
+    again = [*verb, "--seconds", "600", "--from", str(tmp_path / "back"), "--run", str(tmp_path / "second")]
+    assert lease.main(again) == 0
+    first, second = (load(tmp_path / run / "weights.safetensors", tensors=False).meta for run in ("first", "second"))
+    assert first["seconds"] < 1.5 <= second["seconds"]
+    assert first["steps"] == 1 < second["steps"] < 9999
 
 
 def test_a_state_too_large_to_come_back_leaves_the_weights(lease: ModuleType, shards: Path, tmp_path: Path):

@@ -18,12 +18,17 @@ import json
 import shutil
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from visavis.core.errors import DataError, VisavisError
 from visavis.training.checkpoint import WEIGHTS, holds_run, last_checkpoint
-from visavis.training.data.shards import ShardWriter, read
+from visavis.training.data.quality import is_kept
+from visavis.training.data.shards import ClipRecord, Priors, ShardWriter, read
 from visavis.training.run import train
 
 MIB = 2**20
@@ -31,8 +36,17 @@ INDEX = "run.index.json"
 MARGIN_S = 25.0  # for a last step, its checkpoint and the copy
 
 
-def pack(shards: Path, out: Path, most_mib: float) -> list[Path]:
+def pack(
+    shards: Path, out: Path, most_mib: float, *, every: int = 1, clips: Mapping[str, int] | None = None
+) -> list[Path]:
     """Repack shards into tar files of at most ``most_mib``, each of which can travel alone.
+
+    Args:
+        shards: folder of shards.
+        out: folder of the pieces, empty or not there.
+        most_mib: size of a piece.
+        every: keep the priors of every so many frames; neighbours hardly differ, and priors are half of a shard.
+        clips: most clips of one person, by the split; all of a split that is not named.
 
     Raises:
         DataError: ``out`` holds shards already, or a clip is larger than that by itself.
@@ -41,13 +55,26 @@ def pack(shards: Path, out: Path, most_mib: float) -> list[Path]:
         raise DataError(f"{out}: holds shards already; choose an empty folder")
     out.mkdir(parents=True, exist_ok=True)
     with ShardWriter(out, int(most_mib * MIB), lambda names: None) as writer:
-        for record in read(shards):
-            writer.add(record)
+        kept: Counter[str] = Counter()
+        for record in filter(lambda record: is_kept(record.info), read(shards)):
+            person, split = str(record.info["identity"]), str(record.info["split"])
+            if kept[person] < (clips or {}).get(split, sys.maxsize):
+                kept[person] += 1
+                writer.add(record if every == 1 else thinned(record, every))
     pieces = sorted(out.glob("*.tar"))
     for piece in pieces:
         if piece.stat().st_size > most_mib * MIB:
             raise DataError(f"{piece}: holds a clip that is larger than {most_mib} MiB by itself")
     return pieces
+
+
+def thinned(record: ClipRecord, every: int) -> ClipRecord:
+    """A clip of whose frames all but every ``every``-th count as not seen, which codes to almost nothing."""
+    priors = Priors.decode(record.priors)
+    before = np.arange(len(priors.seen)) // every * every
+    seen = priors.seen & (before == np.arange(len(before)))
+    thin = replace(priors, seen=seen, mesh=priors.mesh[before], segmentation=priors.segmentation[before])
+    return replace(record, priors=thin.encode())
 
 
 def leave(run: Path, back: Path, most_mib: float, piece_mib: float) -> str:
@@ -118,10 +145,11 @@ def work(options: argparse.Namespace) -> None:
     def saved() -> None:
         print(leave(run, options.back, options.most_mib, options.piece_mib), flush=True)
 
+    named = [] if options.perceptual is None else [f"perceptual={options.perceptual}"]
     report = train(
         options.recipe,
         options.data,
-        [*options.set, f"stop_after_s={max(options.seconds - MARGIN_S, 1e-6)}"],
+        [*options.set, *named, f"stop_after_s={max(options.seconds - MARGIN_S, 1e-6)}"],
         resume=True,
         out=run,
         device=options.device,
@@ -132,6 +160,12 @@ def work(options: argparse.Namespace) -> None:
     print(json.dumps(report.as_json()), flush=True)
 
 
+def _limit(text: str) -> tuple[str, int]:
+    """``train=2`` as a split and a number."""
+    split, _, number = text.partition("=")
+    return split, int(number)
+
+
 def arguments() -> argparse.ArgumentParser:
     """The three verbs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -140,6 +174,8 @@ def arguments() -> argparse.ArgumentParser:
     verb.add_argument("shards", type=Path)
     verb.add_argument("-o", "--out", type=Path, required=True)
     verb.add_argument("--most-mib", type=float, default=48, help="size of a piece; the checkout travels beside it")
+    verb.add_argument("--every", type=int, default=1, help="keep every so many frames")
+    verb.add_argument("--clips", action="append", default=[], type=_limit, help="SPLIT=N: most clips of one person")
     verb = verbs.add_parser("train", help="train until the time is nearly over")
     verb.add_argument("recipe", type=Path)
     verb.add_argument("--data", type=Path, required=True, help="folder of pieces")
@@ -150,6 +186,7 @@ def arguments() -> argparse.ArgumentParser:
     verb.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     verb.add_argument("--most-mib", type=float, default=62, help="how much comes back in all")
     verb.add_argument("--piece-mib", type=float, default=15, help="size of a file that comes back")
+    verb.add_argument("--perceptual", help="network of the perceptual loss, or a file of its weights")
     verb.add_argument("--set", action="append", default=[], help="key=value in place of the recipe's")
     verb = verbs.add_parser("unpack", help="join what came back into a run's folder")
     verb.add_argument("back", type=Path)
@@ -162,7 +199,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = arguments().parse_args(argv)
     try:
         if options.verb == "pack":
-            for piece in pack(options.shards, options.out, options.most_mib):
+            for piece in pack(
+                options.shards,
+                options.out,
+                options.most_mib,
+                every=options.every,
+                clips=dict(options.clips),
+            ):
                 print(f"{piece}: {piece.stat().st_size / MIB:.1f} MiB")
         elif options.verb == "train":
             work(options)
