@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calls import FPS, TINY, keypoint
-from visavis.codec.bitstream import Mode, PivotFragment, parse
+from visavis.codec.bitstream import Kind, Mode, PivotFragment, parse
 from visavis.codec.pivots import PivotAssembler
 from visavis.codec.rate import budget
 from visavis.codec.stills import decode_still
@@ -76,6 +76,25 @@ def test_a_look_that_the_call_ends_in_the_middle_of_loses_nothing(generator: Gen
         packets += encoder.finish()
     assert sum(isinstance(parse(packet), PivotFragment) for packet in packets) >= 1
     assert encoder.tally.coded == 11
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_sound_lies_beside_its_pictures_in_a_file_and_goes_at_once_in_a_call(generator: Generator, waits: bool):
+    def kinds(packets: list[bytes]) -> list[Kind]:
+        return [parse(packet).kind for packet in packets]
+
+    still = np.full((128, 128, 3), 90, np.uint8)
+    frames = [Frame(still, n / FPS) for n in range(8)]
+    frames += [Frame(frame.pixels, (n + 8) / FPS) for n, frame in enumerate(film([TALKING] * 20))]
+    voice = np.zeros(1920, np.float32)
+    with CallEncoder(generator, TINY, fps=FPS, has_sound=True, look_s=Fraction(4), sound_waits=waits) as encoder:
+        first = kinds([packet for frame in frames for packet in encoder.push(frame, voice)])
+        rest = kinds(encoder.finish())
+    # Bundles are of 120 ms: 2 in the 0.32 s before the first face; 5, 8 and 9 up to the ends of the groups after it.
+    assert first.count(Kind.SOUND) == (2 if waits else 9) and Kind.MOTION not in first
+    if waits:
+        motion = [at for at, kind in enumerate(rest) if kind is Kind.MOTION]
+        assert [rest[: motion[n]].count(Kind.SOUND) for n in range(3)] == [3, 6, 7]
 
 
 class Choice:

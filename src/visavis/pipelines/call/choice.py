@@ -66,17 +66,22 @@ class Sent:
     Attributes:
         number: modulo 8.
         likeness: as the receiver has it.
-        angles: of its head.
+        moment: that it shows.
         packets: that told it, to be told again.
         now_db, best_db: psnr of the frame that was last made from it, and of the best one.
     """
 
     number: int
     likeness: Likeness
-    angles: HeadAngles
+    moment: Moment
     packets: list[bytes]
     now_db: float = 0.0
     best_db: float = 0.0
+
+    @property
+    def angles(self) -> HeadAngles:
+        """Of its head."""
+        return self.moment.angles
 
 
 class PivotChooser:
@@ -140,7 +145,7 @@ class PivotChooser:
         """
         self._credit.passed(seconds)
         held = sorted((sent for _, sent in self._store.items()), key=lambda sent: self._distance(moment, sent))
-        chosen, good = self._best(held, moment, mel) if held else (None, False)
+        chosen, good = self._best(held, moment, mel, others) if held else (None, False)
         best = self._readiest_near(moment, others)
         self._readiest = max(self._readiest * _FORGET_A_SECOND**seconds, best.ready)
         if not good and (chosen is None or (self._credit.allows and not self._waits(best, seconds))):
@@ -177,12 +182,15 @@ class PivotChooser:
         """Of poses, 1 being the threshold; the pivot in use counts as nearer."""
         return self._apart(moment, sent) * (_LOYALTY if sent.number == self._current else 1)
 
-    def _best(self, held: Sequence[Sent], moment: Moment, mel: Array | None) -> tuple[Sent, bool]:
+    def _best(
+        self, held: Sequence[Sent], moment: Moment, mel: Array | None, others: Sequence[Moment]
+    ) -> tuple[Sent, bool]:
         """The best pivot held, and whether it is good enough.
 
         Args:
             held: at least one, the nearest pose first.
             moment, mel: the frame to make.
+            others: of its group.
         """
         nearest, drop = held[0], self._settings.most_drop_db
         if self._distance(moment, nearest) > 1:
@@ -191,6 +199,8 @@ class PivotChooser:
         rivals = [sent for sent in rivals if self._distance(moment, sent) <= 1]
         if math.isinf(drop) or (len(rivals) == 1 and not self._credit.allows):
             return nearest, True  # nothing would come of a look
+        if any(nearest.moment is other for other in others):
+            return nearest, True  # as good as itself, which no later frame should be held to
         for sent in rivals:
             sent.now_db = self._quality(sent.likeness, moment, mel)
             sent.best_db = max(sent.best_db, sent.now_db)
@@ -214,7 +224,7 @@ class PivotChooser:
             packets = fragments(Pivot(likeness.reference, coded), number)
             self.count += 1
             self._credit.spent(sum(map(len, packets)))
-            sent = Sent(number, likeness, moment.angles, packets)
+            sent = Sent(number, likeness, moment, packets)
             self._store.put(number, sent)
             self._current, self._waited_s = number, 0.0
             return sent

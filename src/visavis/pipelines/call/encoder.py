@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from visavis.codec.bitstream import End, Header, Request, Wanted, parse
+from visavis.codec.bitstream import End, Header, Kind, Request, Wanted, parse
 from visavis.codec.rate import budget
 from visavis.codec.sender import MotionSender, group_for, group_seconds
 from visavis.codec.sound import Piece, Samples, SoundEncoder
@@ -67,6 +67,7 @@ class CallEncoder(Closing):
         face: which face, 0 for the largest.
         has_sound: whether sound comes with the frames.
         look_s: seconds in which the first pivot is looked for; 0 takes it from the first group with a face.
+        sound_waits: whether sound waits for that, too, so that it lies beside its pictures, as it should in a file.
 
     Raises:
         ConfigError: the generator's pictures cannot be pivots.
@@ -83,6 +84,7 @@ class CallEncoder(Closing):
         face: int = 0,
         has_sound: bool = False,
         look_s: Fraction = LIVE_LOOK_S,
+        sound_waits: bool = False,
     ) -> None:
         settings = settings or CallSettings()
         if generator.size % 2 or not LEAST_SIDE <= generator.size <= MOST_SIDE:
@@ -115,7 +117,7 @@ class CallEncoder(Closing):
         self._sound = SoundEncoder(settings.sound_kbps) if has_sound else None
         self._hearing = Hearing() if has_sound and Prior.MEL in generator.needs else None
         self._group: list[Moment | None] = []
-        self._opening = Opening(self.header, look_s)
+        self._opening = Opening(self.header, look_s, sound_waits=sound_waits)
         self._last: Moment | None = None
         self._uncoded: Frame | None = None
         self._heard = 0  # samples of sound
@@ -150,7 +152,7 @@ class CallEncoder(Closing):
         """
         packets = [] if self.tally.frames else [self.header.to_bytes()]
         if self._sound is not None and sound is not None:
-            packets += self._sound.push(sound)
+            packets += self._beside(self._sound.push(sound))
             if self._hearing is not None:
                 self._hearing.push(Piece(self._heard, sound))
             self._heard += len(sound)
@@ -167,16 +169,16 @@ class CallEncoder(Closing):
         Raises:
             FaceError: no frame of the call showed a face.
         """
-        packets = [End(self.tally.frames).to_bytes()]
-        if self._uncoded is not None:
-            packets += self._code(self._uncoded)
+        packets = self._code(self._uncoded) if self._uncoded is not None else []
         if self._group:
             self._group += [None] * (self.header.group - len(self._group))
             packets += self._take_group()
-        if self._opening.groups:
-            packets += self._open()
+        packets += self._open() if self._opening.groups else []
         if self._last is None:
             raise FaceError("the video shows no face in any frame")
+        # The end is told before the last group, which is filled up, so that it is cut there.
+        last = max((at for at, packet in enumerate(packets) if packet[0] >> 5 in (Kind.MOTION, Kind.POINTS)), default=0)
+        packets.insert(last, End(self.tally.frames).to_bytes())
         return packets + (self._sound.finish() if self._sound is not None else [])
 
     def receive(self, data: bytes) -> list[bytes]:
@@ -221,25 +223,31 @@ class CallEncoder(Closing):
         group, self._group = self._group, []
         if self._last is not None:
             return self._send(group)
-        self._opening.push(group)
-        if not self._opening.groups:
+        if not self._opening.push(group):
             self._sender.skip()
+            return self._opening.take_sound()
         return self._open() if self._opening.is_over else []
 
     def _open(self) -> list[bytes]:
         """Choose the first pivot, and send what was held back for it."""
         began = time.perf_counter()
-        groups, seen = self._opening.groups, self._opening.seen
-        self._opening.groups = []
+        seen = self._opening.seen
+        held, after = self._opening.take(), self._opening.take_sound()
         try:
             packets = self._chooser.open(seen)
         except FaceError:
-            for _ in groups:
+            for _ in held:
                 self._sender.skip()
-            return []
+            return [*(packet for sound, _ in held for packet in sound), *after]
         self._count("code", began)
         self._last = seen[0]
-        return [*packets, *(packet for group in groups for packet in self._send(group))]
+        for sound, group in held:
+            packets += [*sound, *self._send(group)]
+        return [*packets, *after]
+
+    def _beside(self, sound: list[bytes]) -> list[bytes]:
+        """Packets of sound, unless they wait with the pictures."""
+        return sound if self._last is not None else self._opening.hear(sound)
 
     def _send(self, moments: Group) -> list[bytes]:
         began = time.perf_counter()

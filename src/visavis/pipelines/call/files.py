@@ -153,6 +153,7 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
                 face=options.face,
                 has_sound=track is not None,
                 look_s=FILE_LOOK_S,
+                sound_waits=True,
             )
         )
         writer = stack.enter_context(CallWriter(output))

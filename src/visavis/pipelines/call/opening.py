@@ -24,13 +24,20 @@ class Opening:
     Args:
         header: of the call.
         look_s: seconds that are looked at, counted from the first group with a face; at least one group is.
+        sound_waits: whether the groups' sound is held back with them.
+
+    Attributes:
+        groups: that are held.
     """
 
-    def __init__(self, header: Header, look_s: Fraction) -> None:
+    def __init__(self, header: Header, look_s: Fraction, *, sound_waits: bool) -> None:
         self._most = max(min(int(look_s / group_seconds(header)), _MOST_FRAMES // header.group), 1)
         self._frames_between = header.interpolated
         self._fps = header.fps
         self._size = header.group
+        self._sound_waits = sound_waits
+        self._sound: list[bytes] = []  # since the last group
+        self._sounds: list[list[bytes]] = []  # before each group that is held
         self.groups: list[Group] = []
 
     @property
@@ -44,10 +51,32 @@ class Opening:
         """All faces that were seen."""
         return [moment for group in self.groups for moment in group if moment is not None]
 
-    def push(self, group: Group) -> None:
-        """Hold a group back; those before the first face are not held."""
-        if self.groups or any(group):
-            self.groups.append(group)
+    def push(self, group: Group) -> bool:
+        """Hold a group back; say whether it is held: those before the first face are not."""
+        if not self.groups and not any(group):
+            return False
+        self.groups.append(group)
+        self._sounds.append(self._sound)
+        self._sound = []
+        return True
+
+    def hear(self, packets: list[bytes]) -> list[bytes]:
+        """Hold packets of sound back, or give them back where sound does not wait."""
+        if not self._sound_waits:
+            return packets
+        self._sound += packets
+        return []
+
+    def take_sound(self) -> list[bytes]:
+        """Packets of sound since the last group."""
+        taken, self._sound = self._sound, []
+        return taken
+
+    def take(self) -> list[tuple[list[bytes], Group]]:
+        """All groups that were held, each with the packets of sound that go before it."""
+        taken = list(zip(self._sounds, self.groups, strict=True))
+        self._sounds, self.groups = [], []
+        return taken
 
     @property
     def is_over(self) -> bool:
