@@ -40,6 +40,7 @@ from visavis.motion.types import KeypointMotion
 from visavis.pipelines.call.choice import Moment
 from visavis.pipelines.call.decoder import CallDecoder
 from visavis.pipelines.call.encoder import CallEncoder
+from visavis.pipelines.call.opening import FILE_LOOK_S
 from visavis.pipelines.call.settings import CallSettings
 from visavis.pipelines.call.sound_files import SoundTrack
 from visavis.pipelines.call.weights import WeightsId
@@ -138,7 +139,13 @@ def run(
     census = Census()
     packets: list[bytes] = []
     with RememberingEncoder(
-        generator, weights, fps=clip.fps, settings=settings, crop=crop, has_sound=clip.sound is not None
+        generator,
+        weights,
+        fps=clip.fps,
+        settings=settings,
+        crop=crop,
+        has_sound=clip.sound is not None,
+        look_s=FILE_LOOK_S,
     ) as encoder:
         encoder.clip = clip
         began = time.process_time()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,12 +17,21 @@ import pytest
 import torch
 
 from made import run, tiny_weights
-from visavis.codec.bitstream import Kind, MotionGroup, parse
+from visavis.codec.bitstream import Kind, MotionGroup, PivotFragment, parse
 from visavis.codec.container import MARK, CallReader, record
+from visavis.codec.pivots import PivotAssembler
+from visavis.codec.stills import decode_still
 from visavis.evaluation.call_codec import CallCodec, CallPoint
 from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
+from visavis.media.clock import at_constant_rate
+from visavis.media.frame import Frame, Pixels
 from visavis.media.reader import SoundReader, VideoReader
-from visavis.media.synthetic import write_clip
+from visavis.media.still import write_picture
+from visavis.media.synthetic import Pose, draw, write_clip
+from visavis.media.writer import VideoWriter
+from visavis.motion.types import MotionLayout
+from visavis.pipelines.call.between import chosen as between_chosen
+from visavis.pipelines.call.enlarge import chosen as enlarge_chosen
 from visavis.weights.checkpoint import save
 
 SECONDS = 1.4
@@ -172,16 +184,126 @@ def test_wrong_weights_and_calls_are_refused_in_one_line(
     assert sorted(os.listdir(tmp_path)) == ["junk.vsv"]
 
 
-def test_a_video_without_a_face_leaves_nothing(tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]):
-    from visavis.media.frame import Frame
-    from visavis.media.writer import VideoWriter
+def film(path: Path, pictures: Iterable[Pixels], times: Iterable[Fraction], fps: Fraction = Fraction(25)) -> Path:
+    """A video without sound."""
+    with ExitStack() as stack:
+        writer: VideoWriter | None = None
+        for picture, at in zip(pictures, times, strict=False):
+            if writer is None:
+                writer = stack.enter_context(VideoWriter(path, size=picture.shape[:2], fps=fps))
+            writer.write(Frame(picture, at))
+    return path
 
-    with VideoWriter(tmp_path / "grey.mp4", size=(64, 64), fps=Fraction(25)) as writer:
-        for number in range(10):
-            writer.write(Frame(np.full((64, 64, 3), 90, np.uint8), Fraction(number, 25)))
+
+def grey(count: int) -> list[Pixels]:
+    return [np.full((128, 128, 3), 90, np.uint8)] * count
+
+
+def test_a_video_without_a_face_leaves_nothing(tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]):
+    film(tmp_path / "grey.mp4", grey(10), (Fraction(n, 25) for n in range(10)))
     weights = folder / "tiny.safetensors"
     assert "no face" in refused(capfd, "encode", tmp_path / "grey.mp4", "-o", tmp_path / "c.vsv", "--model", weights)
     assert os.listdir(tmp_path) == ["grey.mp4"]
+
+
+def test_a_still_picture_is_no_call(tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]):
+    write_picture(tmp_path / "p.png", draw(128, 1))
+    wrong = ("encode", tmp_path / "p.png", "-o", tmp_path / "c.vsv", "--model", folder / "tiny.safetensors")
+    assert "is a still picture" in refused(capfd, *wrong)
+
+
+def test_a_face_that_comes_after_the_look_ahead_is_found(
+    tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]
+):
+    """Eleven seconds of a wall at five frames a second, then a person."""
+    pictures = [*grey(55), *[draw(128, 1, Pose(mouth=0.1 * (n % 5))) for n in range(20)]]
+    film(tmp_path / "late.mp4", pictures, (Fraction(n, 5) for n in range(75)), Fraction(5))
+    call, weights = tmp_path / "c.vsv", folder / "tiny.safetensors"
+    there = report(capfd, "encode", tmp_path / "late.mp4", "-o", call, "--model", weights)
+    assert there["frames"] == 75 and 50 <= there["frames_without_face"] <= 58
+    back = report(capfd, "decode", call, "-o", tmp_path / "c.mp4", "--model", weights)
+    assert back["seconds"] == 15.0 and back["frames"] >= 16
+
+
+def test_the_face_that_is_asked_for_is_sent(tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]):
+    """Two people side by side, the smaller one as number 1; there is no number 3."""
+    large, small = draw(256, 1), draw(160, 4)
+    both = np.full((256, 448, 3), 128, np.uint8)
+    both[:, :256], both[48:208, 272:432] = large, small
+    film(tmp_path / "two.mp4", [both] * 9, (Fraction(n, 25) for n in range(9)))
+    weights = folder / "tiny.safetensors"
+
+    def sent(face: int) -> Pixels:
+        call = tmp_path / f"{face}.vsv"
+        report(capfd, "encode", tmp_path / "two.mp4", "-o", call, "--model", weights, "--face", face)
+        assembler = PivotAssembler()
+        for packet in map(parse, CallReader(call)):
+            if isinstance(packet, PivotFragment) and (pivot := assembler.push(packet)) is not None:
+                return decode_still(pivot.picture)
+        raise AssertionError("there is no pivot")
+
+    def skin(picture: Pixels) -> float:
+        side = picture.shape[0]
+        return float(picture[side * 7 // 16 : side * 9 // 16, side * 7 // 16 : side * 9 // 16].mean())
+
+    assert abs(skin(sent(0)) - skin(large)) < 20 and abs(skin(sent(1)) - skin(small)) < 20
+    assert skin(large) > skin(small) + 60
+    wrong = ("encode", tmp_path / "two.mp4", "-o", tmp_path / "c.vsv", "--model", weights, "--face", 3)
+    assert "face number 3 was not found" in refused(capfd, *wrong)
+
+
+def test_stamps_in_milliseconds_send_every_frame_once(tmp_path: Path):
+    """30 frames a second whose stamps were rounded, as MKV, WebM and FLV do; each picture tells its number."""
+    for fps in (Fraction(30), Fraction(24), Fraction(60), Fraction(30_000, 1001)):
+        times = [Fraction(round(1000 * n / fps), 1000) for n in range(60)]
+        frames = [Frame(np.full((2, 2, 3), n, np.uint8), at) for n, at in enumerate(times)]
+        steady = list(at_constant_rate(iter(frames), fps))
+        assert [int(frame.pixels[0, 0, 0]) for frame in steady] == list(range(60))
+        assert [frame.time for frame in steady] == [n / fps for n in range(60)]
+
+
+def test_a_file_of_rounded_stamps_sends_every_frame_once(shared: Path):
+    path = shared / "cases" / "d30_an.mkv"
+    if not path.is_file():
+        pytest.skip(f"{path} is not here")
+    with VideoReader(path) as reader:
+        plain = list(reader)
+    with VideoReader(path) as reader:
+        steady = list(at_constant_rate(iter(reader), reader.info.fps))
+    assert [frame.pixels.tobytes() for frame in steady] == [frame.pixels.tobytes() for frame in plain]
+
+
+def test_a_rate_that_a_short_clip_cannot_hold_is_said(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    weights, call = folder / "tiny.safetensors", tmp_path / "a.vsv"
+    there = report(capfd, "encode", folder / "caller.mp4", "-o", call, "--model", weights, "--kbps", 1)
+    assert there["video_kbps"] > 1.1
+    assert f"pictures take {there['video_kbps']:.2f} kbit/s where 1 were asked for" in there["note"]
+    assert there["pivots"] == 1
+    arguments = ["encode", folder / "caller.mp4", "-o", call, "--model", weights, "--kbps", 1, "--force"]
+    assert run(arguments) == 0
+    printed = capfd.readouterr().out.splitlines()
+    assert "1 pivot," in printed[0] and printed[1] == f"note: {there['note']}"
+    assert report(capfd, "encode", folder / "caller.mp4", "-o", tmp_path / "b.vsv", "--model", weights)["note"] is None
+
+
+def test_decode_needs_no_room_but_for_its_result(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+    out = tmp_path / "out.mp4"
+    assert run(["decode", folder / "call.vsv", "-o", out, "--model", folder / "tiny.safetensors"]) == 0
+    assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+def test_small_networks_run_where_the_generator_does(monkeypatch: pytest.MonkeyPatch):
+    asked: list[object] = []
+
+    def to(self: torch.nn.Module, where: object) -> torch.nn.Module:
+        asked.append(where)
+        return self
+
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    between_chosen("network", 2, MotionLayout(3, True, 0), "cuda")
+    enlarge_chosen("network", 256, 512, device="cuda")
+    assert asked == ["cuda", "cuda"]
 
 
 def test_a_call_is_one_of_the_codecs_that_are_compared(folder: Path):

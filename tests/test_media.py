@@ -251,10 +251,10 @@ def test_pictures_come_upright_as_rgb(tmp_path: Path):
     assert not is_picture(tmp_path / "clip.mp4")
 
 
-def test_frames_at_a_constant_rate_show_what_was_shown_then():
+def test_frames_at_a_constant_rate_are_the_nearest():
     frames = [Frame(flat(value), Fraction(time, 1000)) for value, time in ((1, 0), (2, 90), (3, 130))]
     resampled = list(at_constant_rate(iter(frames), Fraction(25)))
-    assert [int(frame.pixels[0, 0, 0]) for frame in resampled] == [1, 1, 1, 2]
+    assert [int(frame.pixels[0, 0, 0]) for frame in resampled] == [1, 1, 2, 3]
     assert [frame.time for frame in resampled] == [Fraction(n, 25) for n in range(4)]
     lengths = [length for _, length in with_durations(iter(frames), Fraction(25))]
     assert lengths == [Fraction(90, 1000), Fraction(40, 1000), Fraction(1, 25)]

@@ -30,6 +30,7 @@ def encode(
     interpolate: Annotated[int, typer.Option(help="Frames between two that are sent, 0 to 4.")] = 0,
     audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Send the sound.")] = True,
     audio_kbps: Annotated[int, typer.Option(help="Rate of the sound, 6 to 24.")] = 12,
+    face: Annotated[int, typer.Option(min=0, max=3, help="Which face, 0 for the largest.")] = 0,
     device: Annotated[Device, typer.Option()] = Device.auto,
     precision: Annotated[Precision, typer.Option()] = Precision.auto,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
@@ -41,14 +42,23 @@ def encode(
 
     settings = CallSettings(mode=mode.value, kbps=kbps, interpolate=interpolate, sound_kbps=audio_kbps)
     options = EncodeOptions(
-        model=model, settings=settings, audio=audio, device=device.value, precision=precision.value, force=force
+        model=model,
+        settings=settings,
+        audio=audio,
+        face=face,
+        device=device.value,
+        precision=precision.value,
+        force=force,
     )
     with progress_bar("encode", "fps") as progress:
         report = encode_file(video, output, options, progress)
     if as_json:
         print_json(report.as_json())
         return
+    pivots = "1 pivot" if report.pivots == 1 else f"{report.pivots} pivots"
     print(
         f"{output}: {report.frames} frames, {report.seconds:.2f} s, {report.bytes['total']} bytes, "
-        f"{report.pivots} pivots, pictures {report.video_kbps:.2f} kbit/s, sound {report.audio_kbps:.2f} kbit/s"
+        f"{pivots}, pictures {report.video_kbps:.2f} kbit/s, sound {report.audio_kbps:.2f} kbit/s"
     )
+    if report.note is not None:
+        print(f"note: {report.note}")

@@ -24,8 +24,9 @@ Group = MotionGroup | PointsGroup
 
 #: Groups that may come before one that is late.
 PATIENCE = 1
-#: A hole of more groups is not filled with frames: the last picture stands.
+#: A hole of more groups, or of more pictures, is not filled with frames: the last picture stands.
 _MOST_CONCEALED = 8
+_MOST_PICTURES = 64
 #: A call whose first groups were lost begins at its beginning; one joined later begins where it is joined.
 _JOINED = 4
 _MOST_WAITING = 16
@@ -69,6 +70,8 @@ class MotionReceiver:
         self._last: Floats | None = None
         self._waiting: dict[int, Group] = {}
         self._next: int | None = None
+        pictures = header.group * (header.interpolated + 1)
+        self._most_concealed = min(_MOST_CONCEALED, max(_MOST_PICTURES // pictures, 1))
         self.lost = self.late = self.damaged = 0
 
     @property
@@ -111,7 +114,7 @@ class MotionReceiver:
     def _release(self, patience: int) -> list[Run]:
         runs: list[Run] = []
         while self._waiting and self._next is not None:
-            near = [number for number in self._waiting if number - self._next <= _MOST_CONCEALED]
+            near = [number for number in self._waiting if number - self._next <= self._most_concealed]
             if self._is_ready(self._next) or (near and max(near) - self._next > patience):
                 runs.append(self._take(near))
             elif not near and (len(self._waiting) > PATIENCE or patience < 0):

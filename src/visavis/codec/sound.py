@@ -1,12 +1,13 @@
 """Sound of a call: Opus through PyAV, in packets of 60 ms.
 
 Opus looks 312 samples (6.5 ms) ahead; the decoder drops as many at the start, so that sound keeps the pictures' time.
-A packet that is missing leaves a silence of its own length.
+A packet that is missing leaves a hole of its own length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -27,8 +28,6 @@ LEAST_KBPS, MOST_KBPS = 6, 24
 #: Opus packets that travel together.
 BUNDLE = 2
 _MOST_HELD = 3
-#: Packets missing in a row that are filled with silence; a larger jump is damage, or a call resumed after minutes.
-_MOST_MISSING = 3000
 
 
 class SoundEncoder:
@@ -81,63 +80,94 @@ class SoundEncoder:
             self._sent += len(bundle)
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A run of sound.
+
+    Attributes:
+        first: number of its first sample from the call's start. Where that is not the end of the piece before,
+            something is missing between.
+        samples: ``float32 [N]``, 48 kHz mono in [-1, 1].
+    """
+
+    first: int
+    samples: Samples
+
+    @property
+    def end(self) -> int:
+        """Number of the sample after the last one."""
+        return self.first + len(self.samples)
+
+
 class SoundDecoder:
-    """Turns bundles back into one unbroken run of samples, in order, with silence where packets are missing."""
+    """Turns bundles back into pieces of sound, in order.
+
+    What is missing is left out, and whoever takes the pieces decides how much silence to put there: so that what a
+    few bytes claim costs nothing. All bundles must be of the duration of the first one.
+    """
 
     def __init__(self) -> None:
         self._coder = _opus_reader()
         self._held: dict[int, SoundBundle] = {}
         self._next = 0  # number of the packet that comes next
-        self._drop = LOOK_AHEAD
+        self._frames_20ms: int | None = None
         self.missing = 0
 
     @property
     def position_s(self) -> float:
         """Seconds from the call's start to the packet that comes next."""
-        return self._next * FRAMES_20MS / 50
+        return self._next * (self._frames_20ms or FRAMES_20MS) / 50
 
-    def push(self, bundle: SoundBundle) -> Iterator[Samples]:
-        """Take a bundle; give the samples that follow the last ones, in pieces of one packet."""
-        if bundle.first + len(bundle.packets) <= self._next or bundle.first - self._next > _MOST_MISSING:
+    def push(self, bundle: SoundBundle) -> Iterator[Piece]:
+        """Take a bundle; give the pieces that follow the last ones, one a packet.
+
+        A bundle that is ahead waits for those before it until three wait; the nearest of them is then the next.
+
+        Raises:
+            CodecError: it is not of the duration of those before it.
+        """
+        if self._frames_20ms not in (None, bundle.frames_20ms):
+            raise CodecError(f"damaged sound: packets of {20 * bundle.frames_20ms} ms among others")
+        self._frames_20ms = bundle.frames_20ms
+        if bundle.first + len(bundle.packets) <= self._next:
             return
         self._held[bundle.first] = bundle
         while self._held and (min(self._held) <= self._next or len(self._held) >= _MOST_HELD):
             yield from self._play(self._held.pop(min(self._held)))
 
-    def finish(self) -> Iterator[Samples]:
-        """Give the samples of the bundles that still wait for one before them."""
+    def finish(self) -> Iterator[Piece]:
+        """Give the pieces of the bundles that still wait for one before them."""
         for first in sorted(self._held):
             yield from self._play(self._held.pop(first))
 
-    def _play(self, bundle: SoundBundle) -> Iterator[Samples]:
+    def _play(self, bundle: SoundBundle) -> Iterator[Piece]:
         length = bundle.frames_20ms * RATE_HZ // 50
-        silence = np.zeros(length, np.float32)
-        for _ in range(bundle.first - self._next):
-            self.missing += 1
-            yield self._without_look_ahead(silence)
-        for packet in bundle.packets[max(self._next - bundle.first, 0) :]:
-            yield self._without_look_ahead(self._decode(packet, length))
-        self._next = max(self._next, bundle.first + len(bundle.packets))
+        self.missing += max(bundle.first - self._next, 0)
+        for number in range(max(self._next, bundle.first), bundle.first + len(bundle.packets)):
+            self._next = number + 1
+            samples = self._decode(bundle.packets[number - bundle.first], length)
+            first = number * length - LOOK_AHEAD
+            if samples is None:
+                self.missing += 1
+            else:
+                yield Piece(max(first, 0), samples[max(-first, 0) :])
 
-    def _without_look_ahead(self, samples: Samples) -> Samples:
-        dropped = min(self._drop, len(samples))
-        self._drop -= dropped
-        return samples[dropped:]
-
-    def _decode(self, packet: bytes, length: int) -> Samples:
-        """Exactly ``length`` samples of one Opus packet; silence if it is damaged."""
-        out = np.zeros(length, np.float32)
+    def _decode(self, packet: bytes, length: int) -> Samples | None:
+        """Exactly ``length`` samples of one Opus packet; None if it is empty or damaged."""
+        if not packet:
+            return None
         try:
-            frames = self._coder.decode(av.Packet(packet)) if packet else []
-            samples = np.concatenate([frame.to_ndarray()[0] for frame in frames]) if frames else out
+            frames = self._coder.decode(av.Packet(packet))
         except (av.error.FFmpegError, ValueError):
-            self.missing += 1
             self._coder = _opus_reader()
-            return out
-        if samples.dtype == np.int16:
-            samples = samples.astype(np.float32) / 32768
-        count = min(length, len(samples))
-        out[:count] = np.nan_to_num(samples[:count])
+            return None
+        out = np.zeros(length, np.float32)
+        if frames:
+            samples = np.concatenate([frame.to_ndarray()[0] for frame in frames])
+            if samples.dtype == np.int16:
+                samples = samples.astype(np.float32) / 32768
+            count = min(length, len(samples))
+            out[:count] = np.nan_to_num(samples[:count])
         return np.clip(out, -1, 1)
 
 

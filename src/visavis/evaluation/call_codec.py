@@ -22,6 +22,7 @@ from visavis.pipelines.call.decoder import CallDecoder, filled
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.enlarge import PATCH, EnlargeChoice
 from visavis.pipelines.call.enlarge import chosen as enlarge_chosen
+from visavis.pipelines.call.opening import FILE_LOOK_S
 from visavis.pipelines.call.settings import MOST_INTERPOLATED, CallSettings
 from visavis.pipelines.call.sound_files import SoundTrack
 from visavis.pipelines.call.weights import WeightsId
@@ -85,7 +86,13 @@ class CallCodec:
             track = SoundTrack(sound) if sound.has_sound else None
             crop = whole(side, reader.info.width)
             with CallEncoder(
-                generator, weights, fps=fps, settings=settings, crop=crop, has_sound=track is not None
+                generator,
+                weights,
+                fps=fps,
+                settings=settings,
+                crop=crop,
+                has_sound=track is not None,
+                look_s=FILE_LOOK_S,
             ) as encoder:
                 for number, frame in enumerate(at_constant_rate(iter(reader), fps), 1):
                     yield from encoder.push(frame, None if track is None else track.until(number / fps))

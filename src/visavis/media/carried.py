@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 import av
 import numpy as np
@@ -16,6 +17,27 @@ from visavis.media.samples import CHANNELS, Planes, unbroken
 # AAC comes in blocks of 1024 samples; at lower rates than these a block is longer than a frame, and so the end vague.
 _CHUNK = 1024
 _SOUND_RATES = (32_000, 44_100, 48_000)
+
+
+class SoundBeside(Protocol):
+    """Sound that goes into a file beside its pictures, asked for as they are written.
+
+    Attributes:
+        rate_hz: of its samples.
+        layout: a key of :data:`CHANNELS`.
+    """
+
+    @property
+    def rate_hz(self) -> int: ...
+
+    @property
+    def layout(self) -> str: ...
+
+    def until(self, time: Fraction, end: Fraction | None) -> Iterator[av.AudioFrame]:
+        """Yield frames of float samples up to ``time``; with ``end``, the last one is cut there."""
+
+    def close(self) -> None:
+        """Free what it holds."""
 
 
 class CarriedSound:

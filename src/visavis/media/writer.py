@@ -18,7 +18,7 @@ from av.audio.stream import AudioStream
 from av.video.reformatter import ColorRange, Colorspace
 
 from visavis.core.errors import MediaError, OutputError
-from visavis.media.carried import CarriedSound
+from visavis.media.carried import CarriedSound, SoundBeside
 from visavis.media.frame import Frame
 
 _TIME_BASE = Fraction(1, 90_000)
@@ -55,7 +55,8 @@ class VideoWriter:
         path: an .mp4 to write.
         size: ``(height, width)`` of the frames.
         fps: nominal rate; says how long the last frame is shown.
-        sound: file whose sound is carried along, cut where the pictures end.
+        sound: file whose sound is carried along, or sound itself, which is closed in the end; cut where the pictures
+            end.
         metadata: container metadata.
     """
 
@@ -65,7 +66,7 @@ class VideoWriter:
         *,
         size: tuple[int, int],
         fps: Fraction,
-        sound: Path | None = None,
+        sound: Path | SoundBeside | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         self.path, self._fps = Path(path), Fraction(fps)
@@ -77,7 +78,7 @@ class VideoWriter:
         self._last: Fraction | None = None
         self._shown = 1 / self._fps
         self._closed = False
-        self._sound: CarriedSound | None = None
+        self._sound: SoundBeside | None = None if isinstance(sound, Path) else sound
         try:
             self._container = av.open(str(self._aside), "w", format="mp4", options={"movflags": "use_metadata_tags"})
             self._container.metadata.update(metadata or {})
@@ -90,7 +91,7 @@ class VideoWriter:
             context = self._video.codec_context
             context.colorspace = context.color_primaries = context.color_trc = _BT709
             context.color_range = _LIMITED_RANGE
-            if sound is not None:
+            if isinstance(sound, Path):
                 self._sound = CarriedSound.open(sound)
             if self._sound is not None:
                 self._audio: AudioStream = self._container.add_stream("aac", rate=self._sound.rate_hz)

@@ -84,12 +84,15 @@ def by_network(network: Interpolator, layout: MotionLayout) -> Between:
     return make
 
 
-def chosen(choice: BetweenChoice, interpolated: int, layout: MotionLayout) -> Between:
+def chosen(choice: BetweenChoice, interpolated: int, layout: MotionLayout, device: str = "cpu") -> Between:
     """The packaged network or the generator; no network is loaded for a call in which all frames are sent.
 
     Args:
         choice: which.
         interpolated: frames between two that are sent.
         layout: of the call's motion vectors.
+        device: that the network runs on; always in fp32, as exact as its weights.
     """
-    return by_motion if choice == "motion" or not interpolated else by_network(load_interpolator(), layout)
+    if choice == "motion" or not interpolated:
+        return by_motion
+    return by_network(load_interpolator().to(device), layout)

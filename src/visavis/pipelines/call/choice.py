@@ -4,6 +4,9 @@ A pivot serves while the head is within a threshold of its yaw, pitch and roll, 
 it are as good as those just after it was sent; the sender makes one frame a group itself and looks. Of the pivots
 held the one with the nearest pose is taken, or the one in use if that gives the better frame, so that returning to an
 old pose costs an index and no picture.
+
+A pivot lasts for seconds, and what it hides no frame can show: of the frames that could be the new one the readiest is
+taken (:mod:`visavis.face.readiness`), and where all blink or gape, the pivot in use serves for another moment.
 """
 
 from __future__ import annotations
@@ -28,6 +31,15 @@ from visavis.pipelines.call.settings import CallSettings
 _LOYALTY = 0.7
 _LOYALTY_DB = 0.3
 _TRIES = 3
+#: Faces that are tried for the first pivot, should one be lost in coding.
+_FIRST_TRIES = 3
+#: A new pivot may show a head turned by so much of the threshold from the frame that asks for it.
+_NEAR = 0.5
+#: A face less ready than this share of the readiest that was seen is waited out, for so long.
+_READY_SHARE = 0.6
+_MOST_WAIT_S = 1.3
+#: The readiest face counts less as time goes by: half after a minute.
+_FORGET_A_SECOND = 0.5 ** (1 / 60)
 
 
 @dataclass(frozen=True)
@@ -38,11 +50,13 @@ class Moment:
         picture: its crop ``uint8 [S, S, 3]``.
         vector: its motion ``float32 [D]``.
         angles: of the head.
+        ready: how well its face can be animated, 0 to 1.
     """
 
     picture: Pixels
     vector: Array
     angles: HeadAngles
+    ready: float = 1.0
 
 
 @dataclass
@@ -52,17 +66,22 @@ class Sent:
     Attributes:
         number: modulo 8.
         likeness: as the receiver has it.
-        angles: of its head.
+        moment: that it shows.
         packets: that told it, to be told again.
         now_db, best_db: psnr of the frame that was last made from it, and of the best one.
     """
 
     number: int
     likeness: Likeness
-    angles: HeadAngles
+    moment: Moment
     packets: list[bytes]
     now_db: float = 0.0
     best_db: float = 0.0
+
+    @property
+    def angles(self) -> HeadAngles:
+        """Of its head."""
+        return self.moment.angles
 
 
 class PivotChooser:
@@ -80,6 +99,8 @@ class PivotChooser:
         self._credit = PivotCredit(budget)
         self._store: PivotStore[Sent] = PivotStore()
         self._current: int | None = None
+        self._readiest = 0.0
+        self._waited_s = 0.0
         self.count = 0
 
     def packets_again(self, number: int) -> list[bytes]:
@@ -91,42 +112,85 @@ class PivotChooser:
         """The packets of every pivot that is held."""
         return [packet for _, sent in self._store.items() for packet in sent.packets]
 
-    def choose(self, moment: Moment, mel: Array | None, seconds: float) -> tuple[Sent, list[bytes]]:
+    def open(self, moments: Sequence[Moment]) -> list[bytes]:
+        """Make the first pivot, and give its packets.
+
+        It is the face that is readiest to be animated, and whose pose serves most of the others.
+
+        Args:
+            moments: what has been seen of the call.
+
+        Raises:
+            FaceError: in none of the best frames a face is found once it is coded.
+        """
+        worth = [moment.ready * self._served(moment, moments) for moment in moments]
+        for at in np.argsort(worth)[::-1][:_FIRST_TRIES]:
+            if (fresh := self._new(moments[at])) is not None:
+                return fresh.packets
+        raise FaceError("no face was found in a pivot")
+
+    def choose(
+        self, moment: Moment, mel: Array | None, seconds: float, others: Sequence[Moment] = ()
+    ) -> tuple[Sent, list[bytes]]:
         """Choose the pivot for a group, and give the packets that must go before it.
 
         Args:
-            moment: a frame in the middle of the group.
+            moment: a frame in the middle of the group, by which the pivots held are judged.
             mel: its sound.
             seconds: that the group lasts.
+            others: frames of the group that may be the new pivot, too.
 
         Raises:
             FaceError: there is no pivot yet, and in this frame no face is found once it is coded.
         """
         self._credit.passed(seconds)
         held = sorted((sent for _, sent in self._store.items()), key=lambda sent: self._distance(moment, sent))
-        chosen, good = self._best(held, moment, mel) if held else (None, False)
-        if not good and (chosen is None or self._credit.allows):
-            fresh = self._new(moment)
+        chosen, good = self._best(held, moment, mel, others) if held else (None, False)
+        best = self._readiest_near(moment, others)
+        self._readiest = max(self._readiest * _FORGET_A_SECOND**seconds, best.ready)
+        if not good and (chosen is None or (self._credit.allows and not self._waits(best, seconds))):
+            fresh = self._new(best) or self._new(moment)
             if fresh is not None:
-                self._current = fresh.number
                 return fresh, fresh.packets
+        if good:
+            self._waited_s = 0.0
         if chosen is None:
             raise FaceError("no face was found in a pivot")
         self._current = chosen.number
         return chosen, []
 
-    def _distance(self, moment: Moment, sent: Sent) -> float:
-        """Of poses, 1 being the threshold."""
-        apart = moment.angles.apart(sent.angles)
-        distance = max(angle / most for angle, most in zip(apart, self._settings.most_apart, strict=True))
-        return distance * (_LOYALTY if sent.number == self._current else 1)
+    def _served(self, moment: Moment, moments: Sequence[Moment]) -> float:
+        """Share of frames whose pose a pivot of this moment would serve."""
+        return float(np.mean([self._apart(moment, other) <= 1 for other in moments]))
 
-    def _best(self, held: Sequence[Sent], moment: Moment, mel: Array | None) -> tuple[Sent, bool]:
+    def _readiest_near(self, moment: Moment, others: Sequence[Moment]) -> Moment:
+        """The readiest face among those turned as ``moment`` is."""
+        near = [other for other in others if self._apart(moment, other) <= _NEAR]
+        return max([moment, *near], key=lambda candidate: candidate.ready)
+
+    def _waits(self, best: Moment, seconds: float) -> bool:
+        """Whether a readier face is worth waiting for."""
+        self._waited_s += seconds
+        return best.ready < _READY_SHARE * self._readiest and self._waited_s <= _MOST_WAIT_S
+
+    def _apart(self, a: Moment, b: Moment | Sent) -> float:
+        """Distance of poses, 1 being the threshold."""
+        apart = a.angles.apart(b.angles)
+        return max(angle / most for angle, most in zip(apart, self._settings.most_apart, strict=True))
+
+    def _distance(self, moment: Moment, sent: Sent) -> float:
+        """Of poses, 1 being the threshold; the pivot in use counts as nearer."""
+        return self._apart(moment, sent) * (_LOYALTY if sent.number == self._current else 1)
+
+    def _best(
+        self, held: Sequence[Sent], moment: Moment, mel: Array | None, others: Sequence[Moment]
+    ) -> tuple[Sent, bool]:
         """The best pivot held, and whether it is good enough.
 
         Args:
             held: at least one, the nearest pose first.
             moment, mel: the frame to make.
+            others: of its group.
         """
         nearest, drop = held[0], self._settings.most_drop_db
         if self._distance(moment, nearest) > 1:
@@ -135,6 +199,8 @@ class PivotChooser:
         rivals = [sent for sent in rivals if self._distance(moment, sent) <= 1]
         if math.isinf(drop) or (len(rivals) == 1 and not self._credit.allows):
             return nearest, True  # nothing would come of a look
+        if any(nearest.moment is other for other in others):
+            return nearest, True  # as good as itself, which no later frame should be held to
         for sent in rivals:
             sent.now_db = self._quality(sent.likeness, moment, mel)
             sent.best_db = max(sent.best_db, sent.now_db)
@@ -158,7 +224,8 @@ class PivotChooser:
             packets = fragments(Pivot(likeness.reference, coded), number)
             self.count += 1
             self._credit.spent(sum(map(len, packets)))
-            sent = Sent(number, likeness, moment.angles, packets)
+            sent = Sent(number, likeness, moment, packets)
             self._store.put(number, sent)
+            self._current, self._waited_s = number, 0.0
             return sent
         return None

@@ -8,21 +8,24 @@ from fractions import Fraction
 
 import numpy as np
 
-from visavis.codec.bitstream import End, Header, Request, Wanted, parse
+from visavis.codec.bitstream import End, Header, Kind, Request, Wanted, parse
 from visavis.codec.rate import budget
 from visavis.codec.sender import MotionSender, group_for, group_seconds
-from visavis.codec.sound import Samples, SoundEncoder
+from visavis.codec.sound import Piece, Samples, SoundEncoder
 from visavis.codec.stills import LEAST_SIDE, MOST_SIDE
 from visavis.codec.transform import table_for
 from visavis.core.closing import Closing
 from visavis.core.errors import CodecError, ConfigError, FaceError
 from visavis.face.align import Crop, crop_for
 from visavis.face.pose import head_angles
+from visavis.face.readiness import readiness
+from visavis.face.types import Observation
 from visavis.generators.base import Generator, Prior
 from visavis.media.frame import Frame
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.call.choice import Moment, PivotChooser
 from visavis.pipelines.call.hearing import Hearing
+from visavis.pipelines.call.opening import LIVE_LOOK_S, Group, Opening
 from visavis.pipelines.call.painter import Painter
 from visavis.pipelines.call.settings import MODES, CallSettings
 from visavis.pipelines.call.weights import WeightsId
@@ -52,7 +55,8 @@ class CallEncoder(Closing):
     """Turns frames and sound into packets, a group of frames at a time.
 
     Latency: a frame waits until its group is full (:attr:`latency_ms`, 280 ms at 25 frames a second by default), and
-    sound until two Opus packets are (120 ms). Memory does not grow with the call.
+    sound until two Opus packets are (120 ms). At the call's beginning frames wait, once, until the first pivot has been
+    chosen (:attr:`first_latency_ms`, 600 ms by default). Memory does not grow with the call.
 
     Args:
         generator: of the weights.
@@ -62,6 +66,8 @@ class CallEncoder(Closing):
         crop: square of the frames that is sent; None cuts around the first face that is seen.
         face: which face, 0 for the largest.
         has_sound: whether sound comes with the frames.
+        look_s: seconds in which the first pivot is looked for; 0 takes it from the first group with a face.
+        sound_waits: whether sound waits for that, too, so that it lies beside its pictures, as it should in a file.
 
     Raises:
         ConfigError: the generator's pictures cannot be pivots.
@@ -77,6 +83,8 @@ class CallEncoder(Closing):
         crop: Crop | None = None,
         face: int = 0,
         has_sound: bool = False,
+        look_s: Fraction = LIVE_LOOK_S,
+        sound_waits: bool = False,
     ) -> None:
         settings = settings or CallSettings()
         if generator.size % 2 or not LEAST_SIDE <= generator.size <= MOST_SIDE:
@@ -109,8 +117,10 @@ class CallEncoder(Closing):
         self._sound = SoundEncoder(settings.sound_kbps) if has_sound else None
         self._hearing = Hearing() if has_sound and Prior.MEL in generator.needs else None
         self._group: list[Moment | None] = []
+        self._opening = Opening(self.header, look_s, sound_waits=sound_waits)
         self._last: Moment | None = None
         self._uncoded: Frame | None = None
+        self._heard = 0  # samples of sound
         self.tally = SentTally()
 
     def close(self) -> None:
@@ -128,6 +138,11 @@ class CallEncoder(Closing):
         """Milliseconds that the first frame of a group waits for its last."""
         return 1000 * float(group_seconds(self.header) - (self.header.interpolated + 1) / self.header.fps)
 
+    @property
+    def first_latency_ms(self) -> float:
+        """Milliseconds that the call's first frame waits until its pivot has been chosen."""
+        return self._opening.latency_ms
+
     def push(self, frame: Frame, sound: Samples | None = None) -> list[bytes]:
         """Take the next frame and the sound from its time to the next frame's; return the packets that are ready.
 
@@ -137,9 +152,10 @@ class CallEncoder(Closing):
         """
         packets = [] if self.tally.frames else [self.header.to_bytes()]
         if self._sound is not None and sound is not None:
-            packets += self._sound.push(sound)
+            packets += self._beside(self._sound.push(sound))
             if self._hearing is not None:
-                self._hearing.push(sound)
+                self._hearing.push(Piece(self._heard, sound))
+            self._heard += len(sound)
         if self.tally.frames % (self.header.interpolated + 1):
             self._uncoded = frame
         else:
@@ -153,14 +169,16 @@ class CallEncoder(Closing):
         Raises:
             FaceError: no frame of the call showed a face.
         """
-        packets = [End(self.tally.frames).to_bytes()]
-        if self._uncoded is not None:
-            packets += self._code(self._uncoded)
+        packets = self._code(self._uncoded) if self._uncoded is not None else []
         if self._group:
             self._group += [None] * (self.header.group - len(self._group))
-            packets += self._send_group()
+            packets += self._take_group()
+        packets += self._open() if self._opening.groups else []
         if self._last is None:
             raise FaceError("the video shows no face in any frame")
+        # The end is told before the last group, which is filled up, so that it is cut there.
+        last = max((at for at, packet in enumerate(packets) if packet[0] >> 5 in (Kind.MOTION, Kind.POINTS)), default=0)
+        packets.insert(last, End(self.tally.frames).to_bytes())
         return packets + (self._sound.finish() if self._sound is not None else [])
 
     def receive(self, data: bytes) -> list[bytes]:
@@ -180,7 +198,7 @@ class CallEncoder(Closing):
     def _code(self, frame: Frame) -> list[bytes]:
         self._uncoded = None
         self._group.append(self._look(frame))
-        return self._send_group() if len(self._group) == self.header.group else []
+        return self._take_group() if len(self._group) == self.header.group else []
 
     def _look(self, frame: Frame) -> Moment | None:
         """Analyse a frame; None where no face is seen."""
@@ -198,30 +216,52 @@ class CallEncoder(Closing):
         began = self._count("analyse", began)
         vector = self._generator.analyse(seen).vector()[0]
         self._count("motion", began)
-        return Moment(seen.picture, vector, head_angles(face.mesh))
+        judged = Observation(seen.picture, mesh=self._crop.to_crop(face.mesh))
+        return Moment(seen.picture, vector, head_angles(face.mesh), readiness(judged).total)
 
-    def _send_group(self) -> list[bytes]:
-        began = time.perf_counter()
-        moments, self._group = self._group, []
-        seen = [moment for moment in moments if moment is not None]
-        self._last = self._last or (seen[0] if seen else None)
-        if self._last is None:
+    def _take_group(self) -> list[bytes]:
+        group, self._group = self._group, []
+        if self._last is not None:
+            return self._send(group)
+        if not self._opening.push(group):
             self._sender.skip()
-            return []
+            return self._opening.take_sound()
+        return self._open() if self._opening.is_over else []
+
+    def _open(self) -> list[bytes]:
+        """Choose the first pivot, and send what was held back for it."""
+        began = time.perf_counter()
+        seen = self._opening.seen
+        held, after = self._opening.take(), self._opening.take_sound()
+        try:
+            packets = self._chooser.open(seen)
+        except FaceError:
+            for _ in held:
+                self._sender.skip()
+            return [*(packet for sound, _ in held for packet in sound), *after]
+        self._count("code", began)
+        self._last = seen[0]
+        for sound, group in held:
+            packets += [*sound, *self._send(group)]
+        return [*packets, *after]
+
+    def _beside(self, sound: list[bytes]) -> list[bytes]:
+        """Packets of sound, unless they wait with the pictures."""
+        return sound if self._last is not None else self._opening.hear(sound)
+
+    def _send(self, moments: Group) -> list[bytes]:
+        began = time.perf_counter()
+        seen = [moment for moment in moments if moment is not None]
         middle = self._start_time() + self.header.group // 2 * (self.header.interpolated + 1) / self.header.fps
         mel = None if self._hearing is None else self._hearing.at(middle)
-        best = next(
-            (moment for moment in moments[len(moments) // 2 :] if moment is not None), seen[-1] if seen else self._last
-        )
         vectors = []
         for moment in moments:
             self._last = moment or self._last
+            assert self._last is not None
             vectors.append(self._last.vector)
-        try:
-            pivot, packets = self._chooser.choose(best, mel, float(group_seconds(self.header)))
-        except FaceError:
-            self._sender.skip()
-            return []
+        judged = next((moment for moment in moments[len(moments) // 2 :] if moment is not None), self._last)
+        assert judged is not None
+        pivot, packets = self._chooser.choose(judged, mel, float(group_seconds(self.header)), seen)
         packet, _ = self._sender.code(np.stack(vectors), pivot.number, pivot.likeness.reference)
         self._count("code", began)
         return [*packets, packet]

@@ -53,7 +53,7 @@ def by_network(network: Enlarger, patch: int = PATCH) -> Enlarge:
     return make
 
 
-def chosen(choice: EnlargeChoice, size: int, side: int, patch: int = PATCH) -> Enlarge:
+def chosen(choice: EnlargeChoice, size: int, side: int, patch: int = PATCH, device: str = "cpu") -> Enlarge:
     """The packaged network or interpolation, which also does where nothing is to be doubled.
 
     Args:
@@ -61,5 +61,8 @@ def chosen(choice: EnlargeChoice, size: int, side: int, patch: int = PATCH) -> E
         size: side of the pictures that there are.
         side: that is wanted.
         patch: side of the network's patches.
+        device: that the network runs on; always in fp32, as exact as its weights.
     """
-    return by_bicubic if choice == "bicubic" or side < FACTOR * size else by_network(load_enlarger(), patch)
+    if choice == "bicubic" or side < FACTOR * size:
+        return by_bicubic
+    return by_network(load_enlarger().to(device), patch)

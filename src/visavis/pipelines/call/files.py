@@ -12,12 +12,14 @@ from pathlib import Path
 from visavis.codec.bitstream import Header, Kind
 from visavis.codec.census import Census
 from visavis.codec.container import CallReader, CallWriter
-from visavis.core.errors import CodecError, FaceError
+from visavis.core.errors import CodecError, FaceError, MediaError
 from visavis.face.align import Crop, crop_for
+from visavis.face.types import Face
 from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Frame
 from visavis.media.provenance import marks
 from visavis.media.reader import SoundReader, VideoReader
+from visavis.media.still import is_picture
 from visavis.media.writer import VideoWriter, check_output
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.call.between import BetweenChoice
@@ -26,14 +28,18 @@ from visavis.pipelines.call.decoder import CallDecoder, filled
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.enlarge import EnlargeChoice
 from visavis.pipelines.call.enlarge import chosen as enlarge_chosen
+from visavis.pipelines.call.opening import FILE_LOOK_S
 from visavis.pipelines.call.settings import CallSettings
-from visavis.pipelines.call.sound_files import SoundTrack, write_sound
+from visavis.pipelines.call.sound_files import CallSound, SoundTrack
 from visavis.pipelines.call.weights import WeightsId, weights_for
-from visavis.pipelines.files import Progress, thinned
-from visavis.pipelines.load import load_generator
+from visavis.pipelines.files import Progress
+from visavis.pipelines.load import choose_device, load_generator
 from visavis.weights.store import DEFAULT_MODEL
 
 _LEAST_FPS, _MOST_FPS = Fraction(1), Fraction(120)
+_LOOK_AHEAD_S, _LOOK_EVERY = 10, 5
+#: A rate that is exceeded by no more than this is kept.
+_OVER = 1.1
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class EncodeOptions:
         model: name or path of weights.
         settings: of the call.
         audio: whether sound goes along, where the video has any.
+        face: which face, 0 for the largest.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         force: replace an existing result.
@@ -52,6 +59,7 @@ class EncodeOptions:
     model: str = DEFAULT_MODEL
     settings: CallSettings = field(default_factory=CallSettings)
     audio: bool = True
+    face: int = 0
     device: str = "auto"
     precision: str = "auto"
     force: bool = False
@@ -69,6 +77,7 @@ class EncodeReport:
         video_kbps, audio_kbps: of all but sound, and of sound.
         bpp: bits of ``video_kbps`` a pixel.
         frames_without_face: they hold the last motion.
+        note: one line on what could not be kept to, or None.
         latency_ms: that a frame waits for its group.
         ms_per_frame: mean milliseconds in ``analyse``, ``motion``, ``code`` and ``total``.
     """
@@ -83,6 +92,7 @@ class EncodeReport:
     audio_kbps: float | None
     bpp: float | None
     frames_without_face: int
+    note: str | None
     latency_ms: float
     ms_per_frame: dict[str, float]
 
@@ -125,6 +135,8 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
         VisavisError: bad input, no face, weights or output that cannot be used; nothing is left at ``output``.
     """
     check_output(output, [video], force=options.force)
+    if is_picture(video):
+        raise MediaError(f"{video}: is a still picture; a call is made from a video")
     with ExitStack() as stack:
         reader = stack.enter_context(VideoReader(video))
         sound = stack.enter_context(SoundReader(video, SoundTrack.RATE_HZ))
@@ -137,8 +149,11 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
                 WeightsId.of(options.model),
                 fps=fps,
                 settings=options.settings,
-                crop=_look_ahead(video),
+                crop=_crop_of(video, options.face),
+                face=options.face,
                 has_sound=track is not None,
+                look_s=FILE_LOOK_S,
+                sound_waits=True,
             )
         )
         writer = stack.enter_context(CallWriter(output))
@@ -163,6 +178,7 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
         audio_kbps=rates["audio_kbps"],
         bpp=rates["bpp"],
         frames_without_face=tally.frames_without_face,
+        note=_over(options.settings, census),
         latency_ms=round(encoder.latency_ms, 1),
         ms_per_frame={name: round(ms / tally.frames, 2) for name, ms in stages.items()},
     )
@@ -183,13 +199,34 @@ def _packets(
     yield from encoder.finish()
 
 
-def _look_ahead(video: Path) -> Crop:
-    """The crop that suits the beginning of a video."""
-    with VideoReader(video) as reader, Analyser((), video=False) as analyser:
-        found = [face for frame in thinned(reader) if (face := analyser.find(frame)) is not None]
-        if not found:
-            raise FaceError(f"{video}: no face was found at its beginning")
-        return crop_for(found, reader.info.height, reader.info.width)
+def _crop_of(video: Path, which: int) -> Crop:
+    """The crop that suits the first ten seconds in which a face is seen."""
+    faces: list[Face] = []
+    until: Fraction | None = None
+    with VideoReader(video) as reader, Analyser((), face=which) as analyser:
+        for number, frame in enumerate(reader):
+            if until is not None and frame.time > until:
+                break
+            if number % _LOOK_EVERY == 0 and (face := analyser.find(frame)) is not None:
+                faces.append(face)
+                until = frame.time + _LOOK_AHEAD_S if until is None else until
+        if not faces:
+            wanted = f"face number {which} was not found; 0 is the largest" if which else "no face was found"
+            raise FaceError(f"{video}: {wanted}")
+        return crop_for(faces, reader.info.height, reader.info.width)
+
+
+def _over(settings: CallSettings, census: Census) -> str | None:
+    """A line for a call that costs clearly more than was asked for."""
+    spent = census.rates()["video_kbps"]
+    if settings.kbps is None or spent is None or census.header is None or spent <= _OVER * settings.kbps:
+        return None
+    seconds = census.frames / census.header.fps
+    first = 8 * census.bytes["pivots"] / max(census.pivots, 1) / 1000
+    return (
+        f"pictures take {spent:.2f} kbit/s where {settings.kbps:g} were asked for: the first picture alone has "
+        f"{first:.0f} kbit, too much for {float(seconds):.1f} s"
+    )
 
 
 def decode_file(
@@ -228,10 +265,11 @@ def decode_file(
     weights.check(header)
     generator = load_generator(named, device=device, precision=precision)
     side = size or header.size
-    frames_between = between_chosen(between, header.interpolated, generator.layout)
-    enlarged = enlarge_chosen(enlarge, header.size, side)
+    where = choose_device(device)
+    frames_between = between_chosen(between, header.interpolated, generator.layout, where)
+    enlarged = enlarge_chosen(enlarge, header.size, side, device=where)
     with ExitStack() as stack:
-        sound = stack.enter_context(write_sound(call)) if header.has_sound else None
+        sound = CallSound(call) if header.has_sound else None
         decoder = stack.enter_context(CallDecoder(generator, weights, between=frames_between))
         began = time.perf_counter()
         writer = stack.enter_context(

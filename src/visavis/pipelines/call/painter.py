@@ -13,7 +13,7 @@ from visavis.codec.bases import Ints
 from visavis.codec.bitstream import Mode
 from visavis.codec.motion_coder import to_units
 from visavis.codec.pivots import nearest_reference
-from visavis.codec.stills import decode_still
+from visavis.codec.stills import decode_still, still_size
 from visavis.codec.transform import MotionTable
 from visavis.core.closing import Closing
 from visavis.core.errors import CodecError, FaceError
@@ -74,10 +74,13 @@ class Painter(Closing):
             CodecError: it is damaged, has another size than the generator's, or its reference another length.
             FaceError: no face is found in it.
         """
-        picture = decode_still(coded)
         size = self._generator.size
+        height, width = still_size(coded)
+        if (height, width) != (size, size):
+            raise CodecError(f"damaged pivot: {width}x{height} where {size}x{size} is needed")
+        picture = decode_still(coded)
         if picture.shape != (size, size, 3):
-            raise CodecError(f"damaged pivot: {picture.shape[1]}x{picture.shape[0]} where {size}x{size} is needed")
+            raise CodecError("damaged pivot: its picture has another size than its header")
         frame = Frame(picture, Fraction(0))
         face = self._analyser.find(frame)
         if face is None:
