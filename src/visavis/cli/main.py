@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from visavis import __version__
 from visavis.cli import bench, decode, doctor, encode, evaluate, inspect, prepare, rate, reenact, study, train, weights
 from visavis.core.errors import VisavisError
 
@@ -17,6 +18,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"visavis {__version__}")
+        raise typer.Exit
+
+
 app.command("reenact")(reenact.reenact)
 app.command("encode")(encode.encode)
 app.command("decode")(decode.decode)
@@ -29,6 +38,15 @@ app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights")
 app.add_typer(study.app, name="study")
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and end.", callback=_print_version)
+    ] = False,
+) -> None:
+    """Options of the command itself."""
 
 
 # Typer's own copy of click or click itself, depending on typer's version: what BadParameter is a kind of.

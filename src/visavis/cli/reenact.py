@@ -50,7 +50,13 @@ def reenact(
     crop: Annotated[
         bool | None, typer.Option("--crop/--no-crop", help="Crop to the face; by default only where it is needed.")
     ] = None,
-    face: Annotated[int, typer.Option(min=0, max=3, help="Which face, 0 for the largest.")] = 0,
+    source_face: Annotated[
+        int | None, typer.Option(min=0, max=3, help="Which face of SOURCE, 0 for the largest (0 unless said).")
+    ] = None,
+    driver_face: Annotated[
+        int | None, typer.Option(min=0, max=3, help="Which face of DRIVING, 0 for the largest (0 unless said).")
+    ] = None,
+    face: Annotated[int, typer.Option(min=0, max=3, help="Both of these, where they are not said.")] = 0,
     device: Annotated[Device, typer.Option()] = Device.auto,
     precision: Annotated[Precision, typer.Option()] = Precision.auto,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
@@ -66,7 +72,8 @@ def reenact(
         motion=Mode(motion.value),
         paste_back=paste_back,
         crop=crop,
-        face=face,
+        source_face=face if source_face is None else source_face,
+        driver_face=face if driver_face is None else driver_face,
         device=device.value,
         precision=precision.value,
         force=force,

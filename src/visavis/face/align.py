@@ -6,8 +6,10 @@ the side below the crop's middle, so that hair and shoulders are in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -20,6 +22,7 @@ _FACE_SHARE = 0.5
 _BELOW_MIDDLE = 0.03
 _CROPPED_ALREADY = (0.38, 0.75)
 _MOST_OFF_CENTRE = 0.2
+_CUT_FACTOR = 1.6
 _FEATHER = 0.10
 # Levelling, as shares of the crop's side: how wide differences along the border are averaged, and how far inside
 # their correction has faded out. The face in the middle keeps the colours it was made with.
@@ -131,6 +134,12 @@ class Crop:
         shift_y = min(top - self.top, 0) + max(bottom - self.top - self.side, 0)
         return replace(self, left=self.left + shift_x, top=self.top + shift_y)
 
+    def carried(self, before: Face, after: Face) -> Crop:
+        """The square that lies to ``after`` as this one lies to ``before``, in place and size."""
+        factor = after.extent / max(before.extent, 1e-6)
+        (old_x, old_y), (new_x, new_y) = before.middle, after.middle
+        return Crop(new_x - factor * (old_x - self.left), new_y - factor * (old_y - self.top), factor * self.side)
+
 
 def _level(old: Pixels, new: Pixels, weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """What to add to a crop's new picture so that its colour meets the old one's along the fading edge.
@@ -166,12 +175,13 @@ def crop_for(faces: Sequence[Face], height: int, width: int, *, crop: bool | Non
     """Choose the square for faces seen in a frame, or through the frames of a video.
 
     Args:
-        faces: at least one; their boxes are joined, their median height sets the scale.
+        faces: at least one, in order of time; their boxes are joined, their median height sets the scale. Only those
+            before the first cut count.
         height, width: of the frame.
         crop: True crops always, False takes the largest centred square, None crops unless the frame is such a
             crop already: square, with the face of the usual size in the middle.
     """
-    boxes = np.array([face.box for face in faces])
+    boxes = np.array([face.box for face in before_cut(faces)])
     low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     face_height = float(np.median(boxes[:, 3] - boxes[:, 1]))
     centre = (low + high) / 2
@@ -179,6 +189,16 @@ def crop_for(faces: Sequence[Face], height: int, width: int, *, crop: bool | Non
         return whole(height, width)
     side = face_height / _FACE_SHARE
     return Crop(float(centre[0] - side / 2), float(centre[1] - side / 2 - _BELOW_MIDDLE * side), float(side))
+
+
+def before_cut(faces: Sequence[Face]) -> Sequence[Face]:
+    """The faces up to the first that lies where the one before cannot have moved to within some tenths of a second."""
+    for number, (one, other) in enumerate(pairwise(faces), 1):
+        way = math.dist(one.middle, other.middle)
+        factor = other.extent / max(one.extent, 1e-6)
+        if way > one.side or not 1 / _CUT_FACTOR < factor < _CUT_FACTOR:
+            return faces[:number]
+    return faces
 
 
 def _is_crop(face_height: float, centre: NDArray[np.float64], height: int, width: int) -> bool:

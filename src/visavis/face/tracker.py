@@ -1,108 +1,236 @@
-"""One face through time, by MediaPipe's face mesh.
-
-MediaPipe stays behind this file and :mod:`visavis.face.segmentation`, so that it can be replaced.
-"""
+"""One face through time: which of the faces in view is the followed one, and where to look for it."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from visavis.core.closing import Closing
 from visavis.core.errors import FaceError
-from visavis.face.quiet import quiet_native_logs
+from visavis.face.landmarks import MOST_FACES, FaceMesher
+from visavis.face.looks import ALIKE, Looks, looks_of, unlikeness
+from visavis.face.search import FaceSearch, Square
 from visavis.face.types import Face
 from visavis.media.frame import Pixels
 
-_MOST_FACES = 4
+# Distances are in sides of the followed face.
+_REACH = 2.0  # within which a face is the same one, and not another person's
+_ELSEWHERE = 0.8  # from which on it did not move there, but was cut there
+_SIZE_REACH, _SIZE_CUT = 2.2, 1.4  # the same as factors of size
+# Frames for which a lost face is waited for, before another one is followed.
+_WAIT_FOR_ONE = 5  # that is alone in view, and was, but looks different
+_WAIT_FOR_ANOTHER = 25  # when there are several, or that stood beside the followed one
+_EAGER, _SEARCH_EVERY = 3, 5
+_LOOKS_EVERY, _LOOKS_SHARE, _ADOPTED_AFTER = 10, 0.1, 75
+_AROUND = 2.5  # side of the square in which a small face is followed, in sides of the face
+_LARGE = 0.4  # share of the frame's shorter side from which on a face needs no square of its own
+_AGREED = 0.1  # of a face's side: mean distance of the points of two looks at a small face
+_BLURRED = 0.2  # share of the frame's longer side below which a face is looked at again from near
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """A face that is in view.
+
+    Attributes:
+        face: where.
+        close: whether it was seen only by looking closer.
+        wide: whether all faces in view were looked for.
+    """
+
+    face: Face
+    close: bool
+    wide: bool
 
 
 class FaceTracker(Closing):
     """Finds one face in each frame and stays with it.
 
     The face is chosen in the first frame that shows one: the largest, or the ``which``-th largest. From then on
-    the face nearest to the last known place is followed. With a single face in view only one is looked for,
-    which saves a detector run on every frame.
+    the face nearest to the last known place is followed; among several, one that looks like it goes before one that
+    does not. With a single face in view only one is looked for, which saves a detector run on every frame. Faces that
+    are too small for a look at the whole frame are searched for in squares, then followed in a square of their own.
+
+    A face that is lost is looked for everywhere. What looks like it is taken up at once, wherever it is (a cut, a
+    person who comes back elsewhere); another face only after a moment, so that nobody takes over while the followed one
+    is turned away.
 
     Args:
-        which: 0 for the largest face, 1 for the next, at most 3.
+        which: 0 for the largest face, 1 for the next, at most 3; None for the one nearest to the frame's middle.
         video: True follows a face through consecutive frames; False treats each picture alone.
+
+    Attributes:
+        jumps: how often the face was found where it cannot have moved to: cuts. What is smoothed over time begins anew.
     """
 
-    def __init__(self, which: int = 0, *, video: bool = True) -> None:
-        if not 0 <= which < _MOST_FACES:
-            raise FaceError(f"face {which} was asked for; choose 0 (the largest) to {_MOST_FACES - 1}")
-        self._which = which
-        self._video = video
-        self._graphs: dict[int, Any] = {}
-        self._calls: dict[int, int] = {}
+    def __init__(self, which: int | None = 0, *, video: bool = True) -> None:
+        if which is not None and not 0 <= which < MOST_FACES:
+            raise FaceError(f"face {which} was asked for; choose 0 (the largest) to {MOST_FACES - 1}")
+        self._which, self._video = which, video
+        self._one, self._all = FaceMesher(1, video=video), FaceMesher(MOST_FACES, video=video)
+        self._near, self._still = FaceMesher(1, video=video), FaceMesher(1, video=False)
+        self._search = FaceSearch()
         self._last: Face | None = None
-        self._faces_in_view = _MOST_FACES
+        self._looks: Looks | None = None
+        self._others: list[Face] = []
+        self._region: Square | None = None
+        self._alone = False
+        self._missed = self._found = 0
+        self._since: int | None = None  # the find from which on the followed face has looked different
+        self.jumps = 0
 
     def close(self) -> None:
         """Free MediaPipe's graphs."""
-        for graph in self._graphs.values():
-            graph.close()
-        self._graphs.clear()
+        for part in (self._one, self._all, self._near, self._still, self._search):
+            part.close()
 
     def find(self, pixels: Pixels) -> Face | None:
         """Return the followed face in one RGB frame ``uint8 [H, W, 3]``, or None when it is not seen."""
-        faces = self._detect(pixels, self._faces_in_view)
-        if not faces and self._faces_in_view == 1:
-            self._faces_in_view = _MOST_FACES
-            faces = self._detect(pixels, _MOST_FACES)
-        face = self._choose(faces)
-        if face is not None:
-            self._last = face
-            if len(faces) == 1 and self._which == 0:
-                self._faces_in_view = 1
+        seen: list[_Sight] = []
+        for sights in self._ways(pixels, seen):
+            seen += [sight for sight in sights if not any(_same(sight.face, other.face) for other in seen)]
+            sight = self._followed(seen, pixels)
+            if sight is not None:
+                return self._take(sight, seen, pixels)
+        sight = self._anew(seen, pixels)
+        if sight is not None:
+            return self._take(sight, seen, pixels)
+        self._missed += 1
+        return None
+
+    def _ways(self, pixels: Pixels, seen: list[_Sight]) -> Iterator[list[_Sight]]:
+        """Yield what is seen by each way of looking, the cheapest first."""
+        if self._region is not None:
+            faces = self._near.faces(self._region.cut(pixels))
+            close = [_Sight(self._region.out_of(face), True, False) for face in faces]
+            if close and self._since is not None:
+                close += [_Sight(face, False, True) for face in self._all.faces(pixels)]
+                if self._found % _LOOKS_EVERY == 1:
+                    close += self._small(pixels, close)
+            yield close
+        if self._alone:
+            yield [_Sight(face, False, False) for face in self._one.faces(pixels)]
+        yield [_Sight(face, False, True) for face in self._all.faces(pixels)]
+        if not self._video or self._missed < _EAGER or self._missed % _SEARCH_EVERY == 0:
+            yield list(self._small(pixels, seen))
+
+    def _small(self, pixels: Pixels, seen: list[_Sight]) -> Iterator[_Sight]:
+        """Yield the faces that only a search in squares shows."""
+        wanted = 1 + (self._which or 0)
+        for place in self._search.places(pixels, wanted)[:MOST_FACES]:
+            if any(_covers(place, sight.face) for sight in seen):
+                continue
+            around = Square.around(*place.middle, _AROUND * place.side)
+            for face in self._still.faces(around.cut(pixels)):
+                # What only resembles a face looks like another one, or like none, from a little aside.
+                again = self._again(around.out_of(face), pixels)
+                if again is not None and _apart(again, around.out_of(face)) < _AGREED:
+                    yield _Sight(again, True, True)
+
+    def _followed(self, seen: list[_Sight], pixels: Pixels) -> _Sight | None:
+        """The one to follow that is where it is expected, if it is in view."""
+        if self._last is None or not self._video:
+            return self._ranked(seen, pixels)
+        last = self._last
+        near = [sight for sight in seen if _way(last, sight.face) < _REACH and _factor(last, sight.face) < _SIZE_REACH]
+        if not near:
+            return None
+        best = min(near, key=lambda sight: _way(last, sight.face))
+        if len(seen) > 1 and self._unlikeness(best, pixels) > ALIKE:
+            # People who changed places in a cut.
+            alike = min(seen, key=lambda sight: self._unlikeness(sight, pixels))
+            return alike if self._unlikeness(alike, pixels) < ALIKE else best
+        return best
+
+    def _ranked(self, seen: list[_Sight], pixels: Pixels) -> _Sight | None:
+        if self._which is None:
+            height, width = pixels.shape[:2]
+            off = [math.dist(sight.face.middle, (width / 2, height / 2)) for sight in seen]
+            return seen[int(np.argmin(off))] if seen else None
+        by_size = sorted(seen, key=lambda sight: sight.face.side, reverse=True)
+        return by_size[self._which] if self._which < len(seen) else None
+
+    def _anew(self, seen: list[_Sight], pixels: Pixels) -> _Sight | None:
+        """The one to follow from now on, of the faces in view that are not where the followed one was."""
+        if not seen or not self._video or self._last is None:
+            return None
+        best = min(seen, key=lambda sight: self._unlikeness(sight, pixels))
+        beside = any(_way(other, best.face) < 1 for other in self._others)
+        if self._unlikeness(best, pixels) < ALIKE and not beside:
+            return best
+        sole = len(seen) == 1 and not self._others
+        return best if self._missed >= (_WAIT_FOR_ONE if sole else _WAIT_FOR_ANOTHER) else None
+
+    def _unlikeness(self, sight: _Sight, pixels: Pixels) -> float:
+        return 0.0 if self._looks is None else unlikeness(self._looks, looks_of(pixels, sight.face))
+
+    def _take(self, sight: _Sight, seen: list[_Sight], pixels: Pixels) -> Face:
+        face, last = sight.face, self._last
+        jumped = last is not None and (_way(last, face) > _ELSEWHERE or _factor(last, face) > _SIZE_CUT)
+        if self._video:
+            self.jumps += jumped
+            if jumped or len(seen) > 1 or self._found % _LOOKS_EVERY == 0:
+                self._compare(sight, pixels)
+            self._region = self._region_for(sight, pixels) if sight.close else None
+        if (not self._video or last is None) and not sight.close and face.side < _BLURRED * max(pixels.shape[:2]):
+            again = self._again(face, pixels)
+            face = again if again is not None and _same(face, again) else face
+        if sight.wide:
+            self._others = [other.face for other in seen if other is not sight]
+            self._alone = not self._others and not self._which and self._since is None
+        self._last, self._missed, self._found = face, 0, self._found + 1
         return face
 
-    def _choose(self, faces: list[Face]) -> Face | None:
-        if not faces:
+    def _compare(self, sight: _Sight, pixels: Pixels) -> None:
+        """Keep in mind how the followed face looks; another's looks are taken over only when it is there to stay."""
+        looks = looks_of(pixels, sight.face)
+        if self._looks is None or unlikeness(self._looks, looks) < ALIKE:
+            old = looks if self._looks is None else self._looks
+            self._looks, self._since = (1 - _LOOKS_SHARE) * old + _LOOKS_SHARE * looks, None
+        elif self._since is None:
+            self._since = self._found
+        elif self._found - self._since > _ADOPTED_AFTER:
+            self._looks, self._since = looks, None
+
+    def _again(self, face: Face, pixels: Pixels) -> Face | None:
+        """The face as it is seen from near."""
+        around = Square.around(*face.middle, _AROUND * face.side)
+        return next((around.out_of(found) for found in self._still.faces(around.cut(pixels))), None)
+
+    def _region_for(self, sight: _Sight, pixels: Pixels) -> Square | None:
+        """The square to look in next: the same while the face is well inside, since its graph knows the place."""
+        side, (x, y) = sight.face.side, sight.face.middle
+        if side > _LARGE * min(pixels.shape[:2]):
             return None
-        if self._last is not None and self._video:
-            centre = self._last.mesh[:, :2].mean(0)
-            reach = _side(self._last) * 2
-            near = min(faces, key=lambda face: float(np.linalg.norm(face.mesh[:, :2].mean(0) - centre)))
-            # Another person must not take over while the followed one is out of view.
-            moved = float(np.linalg.norm(near.mesh[:, :2].mean(0) - centre))
-            return near if moved < reach else None
-        if self._which >= len(faces):
-            return None
-        return sorted(faces, key=_side, reverse=True)[self._which]
-
-    def _detect(self, pixels: Pixels, most: int) -> list[Face]:
-        height, width = pixels.shape[:2]
-        if min(height, width) < 16:
-            return []
-        self._calls[most] = self._calls.get(most, -1) + 1
-        with quiet_native_logs(self._calls[most]):
-            found = self._graph(most).process(np.ascontiguousarray(pixels))
-        scale = np.array([width, height, width], np.float32)
-        return [_to_face(landmarks, scale) for landmarks in found.multi_face_landmarks or []]
-
-    def _graph(self, most: int) -> Any:
-        if most not in self._graphs:
-            from mediapipe.python.solutions.face_mesh import FaceMesh
-
-            self._graphs[most] = FaceMesh(
-                static_image_mode=not self._video,
-                max_num_faces=most,
-                refine_landmarks=True,
-                min_detection_confidence=0.5,
-                min_tracking_confidence=0.5,
-            )
-        return self._graphs[most]
+        if self._region is not None:
+            share = _AROUND * side / self._region.side
+            if math.dist(self._region.middle, (x, y)) < 0.1 * self._region.side and 0.75 < share < 1.3:
+                return self._region
+        return Square.around(x, y, _AROUND * side)
 
 
-def _to_face(landmarks: Any, scale: NDArray[np.float32]) -> Face:
-    points = np.array([(p.x, p.y, p.z) for p in landmarks.landmark], np.float32)
-    return Face(points * scale)
+def _way(one: Face, other: Face) -> float:
+    """How far a face is from another, in sides of the first."""
+    return math.dist(one.middle, other.middle) / max(one.side, 1e-6)
 
 
-def _side(face: Face) -> float:
-    left, top, right, bottom = face.box
-    return max(right - left, bottom - top)
+def _apart(one: Face, other: Face) -> float:
+    """Mean distance of the points of two faces, in sides of the first."""
+    return float(np.linalg.norm((one.mesh - other.mesh)[:, :2], axis=1).mean()) / max(one.side, 1e-6)
+
+
+def _factor(one: Face, other: Face) -> float:
+    """How many times larger the larger of two faces is."""
+    a, b = max(one.side, 1e-6), max(other.side, 1e-6)
+    return max(a / b, b / a)
+
+
+def _same(one: Face, other: Face) -> bool:
+    return _way(one, other) < 0.5 or _way(other, one) < 0.5
+
+
+def _covers(place: Square, face: Face) -> bool:
+    return math.dist(place.middle, face.middle) < 0.5 * max(place.side, face.side)

@@ -35,6 +35,23 @@ class Face:
         low, high = self.mesh[:, :2].min(0), self.mesh[:, :2].max(0)
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
+    @property
+    def side(self) -> float:
+        """The longer side of the box in pixels."""
+        left, top, right, bottom = self.box
+        return max(right - left, bottom - top)
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Mean ``(x, y)`` of the mesh in pixels."""
+        x, y = self.mesh[:, :2].mean(0)
+        return float(x), float(y)
+
+    @property
+    def extent(self) -> float:
+        """Size in pixels however the head is turned: the spread of the points in three dimensions."""
+        return float(np.sqrt(np.square(self.mesh - self.mesh.mean(0)).sum(1).mean()))
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

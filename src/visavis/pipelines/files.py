@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 
 from visavis.audio.mel import RATE_HZ
@@ -27,11 +26,10 @@ from visavis.motion.transfer import Mode, pose_distance
 from visavis.pipelines.analyse import Analyser, Seen
 from visavis.pipelines.load import choose_device, choose_precision, load_generator
 from visavis.pipelines.reenact import STAGES, Reenactor
+from visavis.pipelines.seen import LOOK_AHEAD_S, check_moving, no_face, seen_ahead
 from visavis.weights.store import DEFAULT_MODEL
 
-_LOOK_AHEAD_S = 10
 _LOOK_EVERY = 5
-_SOURCE_SEARCH_FRAMES = 250
 
 Progress = Callable[[int, int | None], None]
 
@@ -46,7 +44,7 @@ class ReenactOptions:
         motion: relative or absolute.
         paste_back: put the result back into the full source frame.
         crop: True, False, or None to crop unless the picture is a crop already.
-        face: which face of the driving video and the source, 0 for the largest.
+        source_face, driver_face: which face of the source and of the driving video, 0 for the largest.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         force: replace an existing result.
@@ -57,7 +55,8 @@ class ReenactOptions:
     motion: Mode = Mode.RELATIVE
     paste_back: bool = False
     crop: bool | None = None
-    face: int = 0
+    source_face: int = 0
+    driver_face: int = 0
     device: str = "auto"
     precision: str = "auto"
     force: bool = False
@@ -118,10 +117,11 @@ def reenact_file(
     """
     inputs = [source, driving] + ([options.audio] if options.audio else [])
     check_output(output, inputs, force=options.force)
+    check_moving(driving)
     with ExitStack() as stack:
         reader = stack.enter_context(VideoReader(driving))
         sound = _sound_file(driving, options)
-        still = _source(source, options)
+        still = _source(source, options.source_face)
         device = choose_device(options.device)
         precision = choose_precision(options.precision, device)
         generator = load_generator(options.model, device=device, precision=precision)
@@ -132,7 +132,7 @@ def reenact_file(
         sound_at = None
         if sound is not None and Prior.MEL in generator.needs:
             sound_at = SoundWindow(stack.enter_context(SoundReader(sound, RATE_HZ))).at
-        analyser = stack.enter_context(Analyser(generator.needs, face=options.face))
+        analyser = stack.enter_context(Analyser(generator.needs, face=options.driver_face))
         frame_size = _size(still.frame.pixels) if options.paste_back else (generator.size, generator.size)
         began = time.perf_counter()
         last: Frame | None = None
@@ -190,26 +190,19 @@ def _sound_file(driving: Path, options: ReenactOptions) -> Path | None:
     return None
 
 
-def _source(path: Path, options: ReenactOptions) -> Seen:
-    """The source frame and its face: of a picture, or of the first usable frame of a video."""
-    with Analyser((), face=options.face, video=False) as analyser:
-        if is_picture(path):
-            frame = read_picture(path)
-            face = analyser.find(frame)
-            if face is None:
-                raise FaceError(f"{path}: {_no_face(frame.pixels, options.face)}")
-            return Seen(frame, face)
-        with VideoReader(path) as reader:
-            for frame in islice(reader, _SOURCE_SEARCH_FRAMES):
-                if (face := analyser.find(frame)) is not None:
-                    return Seen(frame, face)
-    raise FaceError(f"{path}: no face in its first {_SOURCE_SEARCH_FRAMES} frames")
-
-
-def _no_face(pixels: Pixels, which: int) -> str:
-    if which:
-        return f"face number {which} was not found; 0 is the largest"
-    return f"no face was found in the source picture ({pixels.shape[1]}x{pixels.shape[0]})"
+def _source(path: Path, which: int) -> Seen:
+    """The source frame and its face: of a picture, or of the first frame of a video that shows one."""
+    picture = is_picture(path)
+    with Analyser((), face=which, video=not picture) as analyser:
+        if not picture:
+            with VideoReader(path) as reader:
+                return next(seen_ahead(path, reader, analyser, which=which, every=1))
+        frame = read_picture(path)
+        face = analyser.find(frame)
+        if face is None:
+            height, width = frame.pixels.shape[:2]
+            raise FaceError(no_face(path, f"in the source picture ({width}x{height})", which))
+        return Seen(frame, face)
 
 
 def _observe_source(still: Seen, crop: Crop, generator: Generator) -> Observation:
@@ -217,9 +210,7 @@ def _observe_source(still: Seen, crop: Crop, generator: Generator) -> Observatio
         return analyser.observe(still.frame, still.face, crop, generator.size)
 
 
-def _look_ahead(
-    driving: Path, source: Seen, generator: Generator, options: ReenactOptions
-) -> tuple[Observation | None, Crop]:
+def _look_ahead(driving: Path, source: Seen, generator: Generator, options: ReenactOptions) -> tuple[Observation, Crop]:
     """Look through the beginning of the driving video for its crop and for the frame whose pose is the source's.
 
     The face is followed as the stream will follow it: a mesh found in each picture alone lies elsewhere by up to a
@@ -228,19 +219,15 @@ def _look_ahead(
     faces: list[Face] = []
     nearest: Seen | None = None
     best = float("inf")
-    with VideoReader(driving) as reader, Analyser(generator.needs, face=options.face) as analyser:
+    which = options.driver_face
+    with VideoReader(driving) as reader, Analyser(generator.needs, face=which) as analyser:
         height, width = reader.info.height, reader.info.width
-        for frame in thinned(reader):
-            face = analyser.find(frame)
-            if face is None:
-                continue
-            faces.append(face)
-            distance = pose_distance(source.face.mesh, face.mesh)
+        for seen in seen_ahead(driving, reader, analyser, which=which):
+            faces.append(seen.face)
+            distance = pose_distance(source.face.mesh, seen.face.mesh)
             if distance < best:
-                best, nearest = distance, Seen(frame, face)
-        if nearest is None:
-            # The face may come later; the stream decides, and says so if none ever comes.
-            return None, crop_for([source.face], height, width, crop=False)
+                best, nearest = distance, seen
+        assert nearest is not None
         crop = crop_for(faces, height, width, crop=options.crop)
         return analyser.observe(nearest.frame, nearest.face, crop, generator.size), crop
 
@@ -250,7 +237,7 @@ def thinned(reader: VideoReader) -> Iterator[Frame]:
     begin: Fraction | None = None
     for number, frame in enumerate(reader):
         begin = frame.time if begin is None else begin
-        if frame.time - begin > _LOOK_AHEAD_S:
+        if frame.time - begin > LOOK_AHEAD_S:
             return
         if number % _LOOK_EVERY == 0:
             yield frame

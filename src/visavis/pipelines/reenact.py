@@ -88,7 +88,7 @@ class Reenactor:
             mel = sound_at(frame.time) if sound_at is not None else None
             observation = None
             if face is not None:
-                crop = crop.following(face)
+                crop = analyser.follow(crop, face)
                 observation = analyser.observe(frame, face, crop, size)
             clock = self._count("analyse", clock)
             if observation is None:

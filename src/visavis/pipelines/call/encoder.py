@@ -211,7 +211,7 @@ class CallEncoder(Closing):
             return None
         if self._crop is None:
             self._crop = crop_for([face], *frame.pixels.shape[:2])
-        self._crop = self._crop.following(face)
+        self._crop = self._analyser.follow(self._crop, face)
         seen = self._analyser.observe(frame, face, self._crop, self.header.size)
         began = self._count("analyse", began)
         vector = self._generator.analyse(seen).vector()[0]
