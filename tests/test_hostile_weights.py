@@ -177,7 +177,7 @@ def test_a_published_checkpoint_cannot_ask_for_a_large_network(tmp_path: Path):
     parts = {name: dict(getattr(network, name).state_dict()) for name in ("generator", "kp_detector")}
     for part in parts.values():
         for name, tensor in part.items():
-            if tensor.dim() == 4 and "down_blocks" in name or name == "first.conv.weight":
+            if (tensor.dim() == 4 and "down_blocks" in name) or name == "first.conv.weight":
                 part[name] = torch.zeros(2048, 1, 1, 1)
     torch.save(parts, tmp_path / "c.pth")
     refused("weights", "convert", tmp_path / "c.pth", "-o", tmp_path / "w.safetensors", most_mb=512)
@@ -224,8 +224,8 @@ def test_no_shape_fills_the_memory(make: Any):
 def test_who_may_read_new_weights_is_for_the_umask_to_say(tmp_path: Path, mask: int):
     """In a process of its own: a umask holds for all threads."""
     code = (
-        f"import os, sys, torch; os.umask({mask}); from pathlib import Path; from visavis.weights.checkpoint import save; "
-        "save(Path(sys.argv[1]), {'a': torch.zeros(1)}, family='f', config={})"
+        f"import os, sys, torch; os.umask({mask}); from pathlib import Path; "
+        "from visavis.weights.checkpoint import save; save(Path(sys.argv[1]), {'a': torch.zeros(1)}, family='f', config={})"
     )
     path = tmp_path / "w.safetensors"
     subprocess.run([sys.executable, "-c", code, path], check=True, timeout=300)

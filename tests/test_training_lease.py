@@ -19,7 +19,7 @@ from visavis.training.data.shards import read
 from visavis.training.run import train
 
 TOOL = Path(__file__).parents[1] / "tools/lease.py"
-ABSENT = ("mediapipe", "av", "librosa", "lightning_fabric", "tensorboard")
+ABSENT = ("mediapipe", "av", "librosa", "scipy", "lightning_fabric", "tensorboard")
 TOML = 'steps = 4\nbatch = 2\nstride = 1\nlog_every = 1\ncheckpoint_every_s = 0.0\n[model]\npreset = "tiny"\n'
 
 

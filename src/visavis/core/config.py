@@ -89,8 +89,8 @@ def check_volume(size: int, channels: Mapping[int, int]) -> None:
         values = count * (size // fold) ** 2
         if values > MOST_VALUES:
             raise ConfigError(
-                f"'size' {size} is too large for {count} channels at {size // fold}x{size // fold}: a layer may put out "
-                f"{MOST_VALUES:,} values, not {values:,}"
+                f"'size' {size} is too large for {count} channels at {size // fold}x{size // fold}: that makes {values:,} "
+                f"values, and a layer may put out {MOST_VALUES:,}"
             )
 
 
