@@ -15,7 +15,7 @@ import typer
 from visavis.cli.console import print_json
 from visavis.core.errors import VisavisError
 
-_PACKAGES = ("torch", "numpy", "mediapipe", "av", "safetensors", "librosa", "opencv-contrib-python")
+_PACKAGES = ("torch", "numpy", "mediapipe", "av", "safetensors", "opencv-contrib-python")
 
 
 @dataclass(frozen=True)

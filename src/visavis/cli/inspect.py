@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json
+from visavis.core.printable import printable
 
 
 def inspect(
@@ -28,8 +29,8 @@ def inspect(
         return
     for key in ("file", "family", "licence", "sha256", "meta"):
         if about[key] or (key == "licence" and about["file"]):
-            print(f"{key}: {about[key] or 'not stated'}")
-    print("config: " + ", ".join(f"{key}={value}" for key, value in about["config"].items()))
+            print(f"{key}: {printable(about[key] or 'not stated')}")
+    print("config: " + printable(", ".join(f"{key}={value}" for key, value in about["config"].items())))
     print("parameters: " + ", ".join(f"{name} {count:,}" for name, count in about["parameters"].items()))
     for when, parts in about["gmac"].items():
         print(f"GMAC {when.replace('_', ' ')}: " + ", ".join(f"{name} {value}" for name, value in parts.items()))
@@ -44,4 +45,4 @@ def _inspect_call(path: Path, as_json: bool) -> None:
         return
     for key, value in about.items():
         shown = ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else value
-        print(f"{key}: {shown}")
+        print(f"{key}: {printable(shown)}")

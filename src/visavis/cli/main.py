@@ -10,6 +10,7 @@ import typer
 from visavis import __version__
 from visavis.cli import bench, decode, doctor, encode, evaluate, inspect, prepare, rate, reenact, study, train, weights
 from visavis.core.errors import VisavisError
+from visavis.core.printable import printable
 
 app = typer.Typer(
     name="visavis",
@@ -65,11 +66,20 @@ def main() -> None:
         _end(130, "interrupted; nothing was written")
     except MemoryError:
         _end(1, "error: out of memory")
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        _end(1, "error: out of memory")
     else:
         # Typer returns the status of an Exit, into which it turns Ctrl-C too.
         if status == 130:
             _end(130, "interrupted; nothing was written")
         raise SystemExit(status or 0)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether this is how torch says so: of a GPU by a class of its own, else in words alone."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _end_usage(error: Any) -> None:
@@ -83,7 +93,7 @@ def _end_usage(error: Any) -> None:
 
 
 def _end(status: int, line: str) -> None:
-    print(" ".join(line.split()), file=sys.stderr)
+    print(printable(" ".join(line.split())), file=sys.stderr)
     raise SystemExit(status) from None
 
 

@@ -62,16 +62,36 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def check_ranges(settings: Any, ranges: Mapping[str, tuple[int, int]]) -> None:
+def check_ranges(settings: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Refuse numbers out of range, also inside a tuple; ``ranges`` holds the least and most by a setting's name.
 
     Settings come from checkpoints too, and those from anywhere: what no network can have, or what would fill the memory
-    before anybody notices, is an error in one line.
+    before anybody notices, is an error in one line. NaN lies in no range.
     """
     for name, (least, most) in ranges.items():
         value = getattr(settings, name)
         if not all(least <= number <= most for number in (value if isinstance(value, tuple) else (value,))):
             raise ConfigError(f"'{name}' must be from {least} to {most}, not {value}")
+
+
+#: Of one layer's output for one picture, 256 MiB in float32: what a network of 64 channels needs at 1024x1024.
+MOST_VALUES = 1 << 26
+
+
+def check_volume(size: int, channels: Mapping[int, int]) -> None:
+    """Refuse a network whose layers would fill the memory, which its weights do not show: they may be few.
+
+    Args:
+        size: side of the pictures.
+        channels: the most that any layer puts out, by the fold at which it works: 1 for the full side, 4 for a quarter.
+    """
+    for fold, count in channels.items():
+        values = count * (size // fold) ** 2
+        if values > MOST_VALUES:
+            raise ConfigError(
+                f"'size' {size} is too large for {count} channels at {size // fold}x{size // fold}: that makes {values:,} "
+                f"values, and a layer may put out {MOST_VALUES:,}"
+            )
 
 
 def load_toml(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visavis.core.errors import ConfigError
+from visavis.core.config import check_ranges
 from visavis.nn.warp import coordinate_grid, sample
 from visavis.weights.network import load_network
 from visavis.weights.store import resolve
@@ -49,8 +49,7 @@ class BetweenConfig:
     repair: int = 32
 
     def __post_init__(self) -> None:
-        if min(self.width, self.depth, self.repair) < 1:
-            raise ConfigError("width, depth and repair of an interpolating network must be positive")
+        check_ranges(self, {"width": (1, 512), "depth": (1, 32), "repair": (1, 512)})
 
     @classmethod
     def tiny(cls) -> BetweenConfig:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visavis.core.config import check_ranges
 from visavis.core.errors import ConfigError
 from visavis.weights.network import load_network
 from visavis.weights.store import resolve
@@ -39,8 +40,7 @@ class EnlargeConfig:
     layers: int = 4
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.layers < 0:
-            raise ConfigError("an enlarging network needs a positive width, and layers that are not negative")
+        check_ranges(self, {"width": (1, 512), "layers": (0, 32)})
 
     @property
     def reach(self) -> int:

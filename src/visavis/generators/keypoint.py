@@ -6,7 +6,7 @@ Parameter names are those of the published checkpoints, whose grids put -1 and 1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from visavis.core.config import build, check_ranges
+from visavis.core.config import build, check_ranges, check_volume
 from visavis.core.errors import ConfigError
 from visavis.face.types import Observation
 from visavis.generators.base import Prior
@@ -73,6 +73,8 @@ class KeypointConfig:
         step = max(4 * 2 ** max(self.detector_blocks, self.motion_blocks), 2**self.down_blocks)
         if self.size % step:
             raise ConfigError(f"'size' must be a multiple of {step} for this many blocks, not {self.size}")
+        quarter = max(self.detector_width, self.motion_width, 4 * (self.keypoints + 1))
+        check_volume(self.size, {1: self.width, 4: quarter})
 
     @classmethod
     def vox256(cls) -> KeypointConfig:
@@ -221,16 +223,33 @@ class KeypointGenerator:
 
     family = "keypoint"
 
-    def __init__(self, config: KeypointConfig, *, device: str = "cpu", precision: str = "fp32") -> None:
+    def __init__(
+        self,
+        config: KeypointConfig,
+        network: FirstOrderModel | None = None,
+        *,
+        device: str = "cpu",
+        precision: str = "fp32",
+    ) -> None:
         self.config, self.device, self.precision = config, torch.device(device), precision
-        self.network = FirstOrderModel(config).to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.network = (network or FirstOrderModel(config)).to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    @staticmethod
+    def new_network(values: Mapping[str, object]) -> FirstOrderModel:
+        """The network that a checkpoint's plain config describes, with new weights."""
+        return FirstOrderModel(build(KeypointConfig, values))
 
     @classmethod
     def from_config(
-        cls, values: dict[str, object], *, device: str = "cpu", precision: str = "fp32"
+        cls,
+        values: Mapping[str, object],
+        network: FirstOrderModel | None = None,
+        *,
+        device: str = "cpu",
+        precision: str = "fp32",
     ) -> KeypointGenerator:
-        """Build from a checkpoint's plain config."""
-        return cls(build(KeypointConfig, values), device=device, precision=precision)
+        """Build from a checkpoint's plain config, around its network or a new one."""
+        return cls(build(KeypointConfig, values), network, device=device, precision=precision)
 
     def refresh(self) -> None:
         """Nothing is derived from the weights."""

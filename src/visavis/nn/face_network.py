@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visavis.core.config import check_ranges, check_volume
 from visavis.core.errors import ConfigError
 from visavis.weights.network import load_network
 from visavis.weights.store import resolve
@@ -24,6 +25,10 @@ FAMILY = "face"
 PACKAGED_NAME = "face-128"
 #: The mesh without irises: their points are the mesh detector's least certain ones.
 MESH_POINTS = 468
+
+_MOST_SCALES = 8
+_WIDTHS = ("widths", "embedding", "mesh_channels", "mesh_rank", "place_channels")
+_RANGES = {"size": (8, 1024), "identities": (0, 1 << 20), **dict.fromkeys(_WIDTHS, (1, 2048))}
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,11 @@ class FaceConfig:
     identities: int = 0
 
     def __post_init__(self) -> None:
-        if len(self.widths) < 3 or self.size < 1 or self.size % 2 ** len(self.widths):
-            raise ConfigError(f"a face network of {len(self.widths)} widths (at least 3) cannot have size {self.size}")
-        narrow = min(*self.widths, self.embedding, self.mesh_channels, self.mesh_rank, self.place_channels)
-        if narrow < 1 or self.identities < 0:
-            raise ConfigError("widths of a face network must be positive, and its identities not negative")
+        if not 3 <= len(self.widths) <= _MOST_SCALES or self.size < 1 or self.size % 2 ** len(self.widths):
+            scales = f"{len(self.widths)} widths (3 to {_MOST_SCALES})"
+            raise ConfigError(f"a face network of {scales} cannot have size {self.size}")
+        check_ranges(self, _RANGES)
+        check_volume(self.size, {2: max(self.widths)})
 
     def with_identities(self, count: int) -> FaceConfig:
         """The same shape with a head for so many people."""

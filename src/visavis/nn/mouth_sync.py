@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visavis.core.config import check_ranges
+
 _FRAMES = 5
 
 
@@ -33,6 +35,10 @@ class MouthSyncConfig:
     context: int = 2
     shape_values: int = 110
     dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        widths = {"width": (1, 512), "embedding": (1, 4096), "shape_values": (1, 4096)}
+        check_ranges(self, {**widths, "context": (0, 50), "dropout": (0, 1)})
 
     @property
     def window(self) -> int:

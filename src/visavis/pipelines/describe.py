@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from visavis.core.config import build
 from visavis.core.registry import generator_class
 from visavis.generators.avfr.config import NAMED
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
 from visavis.nn.cost import gmac, parameters
-from visavis.nn.face_network import FAMILY, FaceNetwork, load_face_network
-from visavis.weights.checkpoint import load, load_into, sha256
+from visavis.nn.face_network import FAMILY, FaceConfig, FaceNetwork
+from visavis.weights.checkpoint import Checkpoint, check_fits, load, sha256
+from visavis.weights.network import outlined
 from visavis.weights.store import packaged, resolve
 
 
@@ -30,19 +36,18 @@ def describe(name_or_path: str) -> dict[str, Any]:
         config = NAMED[name_or_path]()
         about: dict[str, Any] = {"file": None, "family": "avfr", "config": asdict(config), "meta": {}}
         about |= {"bytes": None, "sha256": None}
-        network: torch.nn.Module = AvfrNetwork(config)
+        make: Callable[[], nn.Module] = partial(AvfrNetwork, config)
     else:
         path = resolve(name_or_path)
-        checkpoint = load(path)
-        if checkpoint.family == FAMILY:
-            network = load_face_network(path)
-        else:
-            network = generator_class(checkpoint.family).from_config(checkpoint.config).network
-            load_into(network, checkpoint, path)
-        about = {"file": str(path), "family": checkpoint.family, "config": checkpoint.config, "meta": checkpoint.meta}
+        header = load(path, tensors=False)
+        make = _maker(header)
+        check_fits(outlined(path, header, make), header, path)
+        about = {"file": str(path), "family": header.family, "config": header.config, "meta": header.meta}
         about |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
-    network.eval()
-    cost = frame_cost(network)
+    # Whatever size a header claims, nothing is computed: shapes alone tell how many products there would be.
+    with FakeTensorMode():
+        network = make().eval()
+        cost = frame_cost(network)
     total = sum(p.numel() for p in network.parameters())
     return {
         **about,
@@ -52,7 +57,13 @@ def describe(name_or_path: str) -> dict[str, Any]:
     }
 
 
-def frame_cost(network: torch.nn.Module) -> dict[str, dict[str, float]]:
+def _maker(header: Checkpoint) -> Callable[[], nn.Module]:
+    if header.family == FAMILY:
+        return lambda: FaceNetwork(build(FaceConfig, header.config))
+    return partial(generator_class(header.family).new_network, header.config)
+
+
+def frame_cost(network: nn.Module) -> dict[str, dict[str, float]]:
     """GMAC of a network in evaluation mode, by part, per source and driving frame or per picture.
 
     It may change mesh buffers.

@@ -7,7 +7,8 @@ import torch
 from visavis.core.errors import ConfigError
 from visavis.core.registry import generator_class
 from visavis.generators.base import Generator
-from visavis.weights.checkpoint import load, load_into
+from visavis.weights.checkpoint import load
+from visavis.weights.network import load_fitting
 from visavis.weights.store import resolve
 
 
@@ -36,11 +37,11 @@ def load_generator(name_or_path: str, *, device: str = "auto", precision: str = 
         WeightsError: not found, damaged, of an unknown family, or keys that do not match.
     """
     path = resolve(name_or_path)
-    checkpoint = load(path)
+    header = load(path, tensors=False)
     device = choose_device(device)
-    cls = generator_class(checkpoint.family)
-    generator = cls.from_config(checkpoint.config, device=device, precision=choose_precision(precision, device))
-    load_into(generator.network, checkpoint, path)
-    generator.refresh()
-    loaded: Generator = generator
+    cls = generator_class(header.family)
+    network = load_fitting(path, header, lambda: cls.new_network(header.config))
+    loaded: Generator = cls.from_config(
+        header.config, network, device=device, precision=choose_precision(precision, device)
+    )
     return loaded

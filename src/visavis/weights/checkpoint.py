@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from visavis.core.aside import why_not, written_aside
 from visavis.core.errors import OutputError, WeightsError
+from visavis.core.strict_json import loads
 
 _FORMAT = "visavis-1"
 _MOST_NAMED = 3
+#: Of a file's header, which names each tensor in some hundred bytes.
+MOST_HEADER_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Checkpoint:
         family: which generator it is for, e.g. ``avfr``.
         config: the network's shape, as plain values.
         meta: licence, training data, steps and the like.
-        tensors: the weights, in the precision of the file.
+        tensors: the weights, in the precision of the file; or their shapes alone, on the device ``meta``.
     """
 
     family: str
@@ -52,6 +55,9 @@ def save(
 
     Args:
         half: store floating point tensors as fp16, except those that would overflow (variances may).
+
+    Raises:
+        OutputError: it cannot be written there.
     """
     stored = {
         # A copy each: safetensors refuses tensors that share memory.
@@ -64,15 +70,13 @@ def save(
         "config": json.dumps(dict(config), sort_keys=True),
         "meta": json.dumps(dict(meta or {}), sort_keys=True),
     }
-    aside = path.with_name(f".{path.name}.part")
     try:
-        save_file(stored, str(aside), metadata=header)
-        aside.replace(path)
-    except (OSError, SafetensorError) as error:
+        with written_aside(path) as aside:
+            save_file(stored, str(aside), metadata=header)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({why_not(error)})") from error
+    except SafetensorError as error:
         raise OutputError(f"{path}: cannot be written ({error})") from error
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
 
 
 def _halved(tensor: Tensor) -> Tensor:
@@ -81,7 +85,7 @@ def _halved(tensor: Tensor) -> Tensor:
 
 
 def load(path: Path, *, tensors: bool = True) -> Checkpoint:
-    """Read a checkpoint; ``tensors=False`` reads the header alone.
+    """Read a checkpoint; ``tensors=False`` reads the header alone, so that its tensors have shapes and no numbers.
 
     Raises:
         WeightsError: no such file, a pickle, truncated, or not written by visavis.
@@ -89,39 +93,63 @@ def load(path: Path, *, tensors: bool = True) -> Checkpoint:
     if not os.path.isfile(path):  # unlike Path.is_file, False and no error for a name that is too long
         raise WeightsError(f"{path}: no such weights file")
     try:
-        with path.open("rb") as file:
-            start = file.read(16)
-        # A safetensors file begins with its header's length, which may look like a pickle's first bytes, and a brace.
-        pickled = start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-        if pickled and start[8:9] != b"{":
-            raise WeightsError(
-                f"{path}: is a pickle, which could run code when opened; turn it into safetensors with "
-                "`visavis weights convert`"
-            )
+        check_header(path)
         with safe_open(str(path), framework="pt") as file:
             header = file.metadata() or {}
             if header.get("format") != _FORMAT:
                 raise WeightsError(f"{path}: is not a visavis checkpoint (its header has no format '{_FORMAT}')")
-            values = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
-        config, meta = json.loads(header["config"]), json.loads(header["meta"])
-        if not isinstance(config, dict) or not isinstance(meta, dict):
-            raise WeightsError(f"{path}: is damaged; config and meta in its header must be tables")
+            config, meta = loads(header["config"]), loads(header["meta"])
+            if not isinstance(config, dict) or not isinstance(meta, dict):
+                raise WeightsError(f"{path}: is damaged; config and meta in its header must be tables")
+            names = file.keys()
+            if tensors:
+                values = {name: file.get_tensor(name) for name in names}
+            else:
+                values = {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in names}
         return Checkpoint(header["family"], config, meta, values)
-    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path}: is not a safetensors file, or is damaged or cut short") from error
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        # The first of torch's lines: it may add a trace of its own.
+        why = str(error).partition("\n")[0][:200]
+        raise WeightsError(f"{path}: is not a safetensors file, or is damaged or cut short ({why})") from error
+
+
+def check_header(path: Path) -> None:
+    """Look at the start of a safetensors file before anything of it is parsed.
+
+    Raises:
+        WeightsError: it is a pickle, or has a header of a size that no weights need.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(16)
+    # A safetensors file begins with its header's length, which may look like a pickle's first bytes, and a brace.
+    pickled = start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+    if pickled and start[8:9] != b"{":
+        raise WeightsError(
+            f"{path}: is a pickle, which could run code when opened; turn it into safetensors with "
+            "`visavis weights convert`"
+        )
+    length = int.from_bytes(start[:8], "little")
+    if start[8:9] == b"{" and length > MOST_HEADER_BYTES:
+        raise WeightsError(f"{path}: has a header of {length:,} bytes; at most {MOST_HEADER_BYTES:,} are read")
 
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a file says in its header that visavis wrote it; False for what cannot be read at all."""
     try:
+        check_header(path)
         with safe_open(str(path), framework="pt") as file:
             return (file.metadata() or {}).get("format") == _FORMAT
-    except (SafetensorError, OSError, ValueError):
+    except (WeightsError, SafetensorError, OSError, ValueError):
         return False
 
 
-def load_into(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
-    """Copy the checkpoint's tensors into a network; every key and shape must match exactly."""
+def check_fits(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    """Refuse a checkpoint unless every name and shape is the network's; neither needs to hold numbers.
+
+    Raises:
+        WeightsError: tensors are missing, unknown, or of another shape.
+    """
     wanted = network.state_dict()
     missing = sorted(wanted.keys() - checkpoint.tensors.keys())
     extra = sorted(checkpoint.tensors.keys() - wanted.keys())
@@ -134,6 +162,12 @@ def load_into(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
         if names:
             more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
             raise WeightsError(f"{path}: {problem} {', '.join(names[:_MOST_NAMED])}{more}")
+
+
+def load_into(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    """Copy the checkpoint's tensors into a network; every key and shape must match exactly."""
+    check_fits(network, checkpoint, path)
+    wanted = network.state_dict()
     with torch.no_grad():
         network.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in checkpoint.tensors.items()})
 

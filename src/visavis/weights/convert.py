@@ -15,7 +15,8 @@ from torch import Tensor
 
 from visavis.core.errors import ConfigError, WeightsError
 from visavis.core.registry import generator_class
-from visavis.weights.checkpoint import Checkpoint, load_into, save
+from visavis.weights.checkpoint import Checkpoint, check_fits, check_header, save
+from visavis.weights.outline import outline
 
 State = Mapping[str, Tensor]
 
@@ -43,13 +44,13 @@ def convert(source: Path, output: Path, family: str = "keypoint", size: int = PU
     parts = _read(source)
     try:
         config = {**_keypoint_config(parts["generator"], parts["kp_detector"]), "size": size}
-        network = generator_class(family).from_config(config).network
-    except (KeyError, IndexError, ValueError, ConfigError) as error:
+        network = outline(lambda: generator_class(family).new_network(config))
+    except (KeyError, IndexError, ValueError, TypeError, RuntimeError, OverflowError, ConfigError) as error:
         raise WeightsError(f"{source}: its tensors are no first order model's of size {size} ({error})") from error
     tensors = {f"generator.{name}": tensor for name, tensor in parts["generator"].items()}
     tensors |= {f"kp_detector.{name}": tensor for name, tensor in parts["kp_detector"].items()}
     meta = {"converted_from": source.name, "licence": "unknown"}
-    load_into(network, Checkpoint(family, config, meta, tensors), source)
+    check_fits(network, Checkpoint(family, config, meta, tensors), source)
     save(output, tensors, family=family, config=config, meta=meta)
     return config
 
@@ -62,6 +63,7 @@ def read_tensors(source: Path) -> dict[str, Tensor]:
     """
     if source.is_file() and source.suffix == ".safetensors":
         try:
+            check_header(source)
             return load_file(source)
         except (SafetensorError, OSError, ValueError) as error:
             raise WeightsError(f"{source}: is not a safetensors file, or is damaged or cut short") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 Array = NDArray[np.float64]
 
@@ -60,8 +59,8 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     by rounding alone, so that nothing has to be added to a singular covariance.
     """
     first, second = a.covariance, b.covariance
-    values, vectors = linalg.eigh(first)
+    values, vectors = np.linalg.eigh(first)
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    shared = np.sqrt(np.clip(linalg.eigvalsh(root @ second @ root), 0, None)).sum()
+    shared = np.sqrt(np.clip(np.linalg.eigvalsh(root @ second @ root), 0, None)).sum()
     distance = ((a.mean - b.mean) ** 2).sum() + np.trace(first) + np.trace(second) - 2 * shared
     return float(max(distance, 0.0))

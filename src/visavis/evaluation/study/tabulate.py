@@ -7,6 +7,7 @@ interval is Student's t over those averages; with a single rater there is none.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,8 +98,6 @@ def _row(model: str, answers: Sequence[Answers], key: Key) -> dict[str, Any]:
 
 def interval(values: Iterable[float]) -> dict[str, float | None]:
     """Mean and 95 % interval of independent values, by Student's t."""
-    from scipy.stats import t
-
     array = np.array(list(values), float)
     count = len(array)
     if not count:
@@ -106,8 +105,28 @@ def interval(values: Iterable[float]) -> dict[str, float | None]:
     mean = float(array.mean())
     if count == 1:
         return {"mean": mean, "low": None, "high": None}
-    half = float(t.ppf((1 + _COVERED) / 2, count - 1) * array.std(ddof=1) / np.sqrt(count))
+    half = float(_reach(_COVERED, count - 1) * array.std(ddof=1) / np.sqrt(count))
     return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def _reach(share: float, freedom: int) -> float:
+    """How far from zero Student's t with so many degrees of freedom stays in ``share`` of all cases."""
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _share_within(middle, freedom) < share else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _share_within(angle: float, freedom: int) -> float:
+    """Share of Student's t within ``sqrt(freedom) tan(angle)`` of zero, a finite sum (Abramowitz & Stegun 26.7.3)."""
+    odd = freedom % 2
+    term, total = (math.cos(angle) if odd else 1.0), 0.0
+    for number in range(1 + odd, freedom, 2):
+        total += term
+        term *= math.cos(angle) ** 2 * number / (number + 1)
+    total *= math.sin(angle)
+    return (angle + total) * 2 / math.pi if odd else total
 
 
 def markdown(report: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from visavis.core.config import check_ranges
+from visavis.core.config import check_ranges, check_volume
 from visavis.core.errors import ConfigError
 
 _WIDTHS = ("channels", "detector_width", "detector_max", "motion_width", "motion_max", "widths")
@@ -81,6 +81,8 @@ class AvfrConfig:
             raise ConfigError(f"'modulation_kernel' must be odd, not {self.modulation_kernel}")
         if self.layers and not self.composite:
             raise ConfigError("'layers' blends a third layer into the composite: set 'composite' too")
+        quarter = max(self.widths[2], self.channels, self.detector_width, self.motion_width, 4 * (self.keypoints + 2))
+        check_volume(self.size, {1: self.widths[0], 2: self.widths[1], 4: quarter})
 
     @classmethod
     def paper256(cls) -> AvfrConfig:

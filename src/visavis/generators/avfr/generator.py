@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -50,10 +50,22 @@ class AvfrGenerator:
             model = self.network.mesh_model
             self.face_model = LinearFaceModel(model.mean.cpu().numpy(), model.basis.cpu().numpy())
 
+    @staticmethod
+    def new_network(values: Mapping[str, object]) -> AvfrNetwork:
+        """The network that a checkpoint's plain config describes, with new weights."""
+        return AvfrNetwork(build(AvfrConfig, values))
+
     @classmethod
-    def from_config(cls, values: dict[str, object], *, device: str = "cpu", precision: str = "fp32") -> AvfrGenerator:
-        """Build from a checkpoint's plain config."""
-        return cls(build(AvfrConfig, values), device=device, precision=precision)
+    def from_config(
+        cls,
+        values: Mapping[str, object],
+        network: AvfrNetwork | None = None,
+        *,
+        device: str = "cpu",
+        precision: str = "fp32",
+    ) -> AvfrGenerator:
+        """Build from a checkpoint's plain config, around its network or a new one."""
+        return cls(build(AvfrConfig, values), network, device=device, precision=precision)
 
     def refresh(self) -> None:
         """Take over the face model after weights were loaded into the network."""
