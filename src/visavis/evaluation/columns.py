@@ -11,7 +11,7 @@ class Column:
 
     Attributes:
         name: key of the report.
-        better: 1 when higher is better, -1 when lower is.
+        better: 1 when higher is better, -1 when lower is, 0 when nearest 1 is.
         truth: whether it needs ground truth, and so the same protocol.
         window: whether it is measured on consecutive frames.
     """
@@ -24,7 +24,7 @@ class Column:
     @property
     def arrow(self) -> str:
         """Which way is better."""
-        return "↑" if self.better > 0 else "↓"
+        return {1: "↑", -1: "↓", 0: "→1"}[self.better]
 
 
 COLUMNS = (
@@ -51,4 +51,9 @@ COLUMNS = (
     Column("lip_dynamics", 1, window=True),
     Column("brow_dynamics", 1, window=True),
     Column("blink", 1, window=True),
+    Column("mouth_correlation", 1, window=True),
+    Column("mouth_range", 0, window=True),
+    Column("mouth_contact", 1, window=True),
+    Column("lid_correlation", 1, window=True),
+    Column("lid_gap", -1, window=True),
 )

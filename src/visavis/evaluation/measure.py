@@ -16,6 +16,7 @@ from visavis.evaluation.metrics import dynamics, identity, video
 from visavis.evaluation.metrics.expression import ExpressionDistance
 from visavis.evaluation.metrics.image import l1, psnr, ssim
 from visavis.evaluation.metrics.landmarks import landmark_distance
+from visavis.evaluation.metrics.opening import compare_openings
 from visavis.evaluation.metrics.sharpness import agreement, sharpness
 from visavis.evaluation.models import Render
 from visavis.evaluation.networks import MetricNetworks
@@ -138,6 +139,9 @@ class ClipMeasure:
         for name, track in dynamics.TRACKS.items():
             result.add({name: dynamics.spectral_agreement(track(meshes), track(real))})
         result.blinks += dynamics.compare_blinks(meshes, real)
+        openings = compare_openings(meshes, real)
+        result.add(openings.values)
+        result.contact += openings.contact
         if self._speech and abs(window.fps - _SYNC_FPS) < 1:
             self._sync(result, window, [picture for picture, _ in shots], meshes)
 

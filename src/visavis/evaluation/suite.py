@@ -112,7 +112,7 @@ def evaluate(
         protocol: `same` or `cross`, see :class:`visavis.evaluation.protocol.Protocol`.
         limit: how many clips at most.
         every: every how many frames one is measured.
-        window_s: seconds of consecutive frames from the middle of each clip, for what moves; 0 leaves that out.
+        window_s: seconds of consecutive frames of each clip, for what moves; 0 leaves that out.
         device: where models run.
         workers: how many processes, each with one thread; the report does not depend on it.
         metric_weights: folder with networks of metrics.
