@@ -205,6 +205,29 @@ def test_identity_of_a_picture_to_itself_is_exact(dataset: Path):
     assert means[1]["csim"] < 1
 
 
+def test_the_second_landmark_network_is_shown_truth_and_output_and_may_miss_a_face(dataset: Path):
+    clip = read_clip(dataset / "clips" / "a1.mp4", every=8)
+    shapes = np.zeros((68, 2)), np.concatenate([np.full((48, 2), (3, 4)), np.full((20, 2), (6, 8))]).astype(float)
+
+    class Pretend:
+        def find(self, picture: np.ndarray) -> np.ndarray | None:
+            if picture.max() == 0:
+                return None
+            return shapes[int(picture is clip.source.observation.picture)]
+
+    networks = MetricNetworks(landmarks68=Pretend())  # type: ignore[arg-type]
+    black = np.zeros((256, 256, 3), np.uint8)
+    with FaceTracker(video=False) as tracker:
+        measure = ClipMeasure(clip, clip.source, Protocol.SAME, networks, tracker)
+        copied, _ = measure.measure(lambda driving: clip.source.observation.picture)
+        nothing, _ = measure.measure(lambda driving: black)
+    total, count = copied.sums["lmd68"]
+    assert (total / count, copied.no_face68) == (pytest.approx((48 * 5 + 20 * 10) / 68), 0)
+    assert copied.sums["lmd68_mouth"] == (pytest.approx(10 * count), count)
+    assert "lmd68" not in nothing.sums
+    assert nothing.no_face68 == len(clip.driving) == 2
+
+
 @dataclass
 class PretendScore:
     confidence: float
@@ -300,6 +323,7 @@ def test_markdown_says_how_far_each_row_lies_from_the_first(dataset: Path):
     base, warped = report["rows"]
     text = markdown(report)
     assert "| model | l1 ↓ | psnr ↑ |" in text
+    assert "lmd, lmd_mouth, aed_expression: measured by MediaPipe's mesh, the very one that drives avfr-256" in text
     assert f"({warped['psnr'] - base['psnr']:+.2g})" in text
     assert "- `warped` is `mesh-warp`" in text
     assert "- `fid`: no pt_inception" in text
@@ -318,6 +342,7 @@ def test_the_verb_writes_a_whole_folder_or_nothing(dataset: Path, tmp_path: Path
     assert run([*command, "-o", out, "--force"]) == 0
     table = capfd.readouterr().out
     assert "| copy |" in table
+    assert "the very one that drives avfr-256" in table
     assert "not computed: fid: no pt_inception" in table
     assert run(["evaluate", "--data", dataset, "--model", "no-such", "-o", tmp_path / "other"]) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "table.md"]

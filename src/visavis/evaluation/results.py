@@ -46,6 +46,7 @@ class ModelResult:
         features: for the Frechet distances, by metric.
         frames: how many were measured.
         no_face: in how many no face was found.
+        no_face68: in how many dlib found none, though it did in the truth.
     """
 
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class ModelResult:
     features: Features = field(default_factory=dict)
     frames: int = 0
     no_face: int = 0
+    no_face68: int = 0
 
     def add(self, values: Mapping[str, float]) -> None:
         """Take in one value of each of some metrics."""
@@ -70,6 +72,7 @@ class ModelResult:
         self.contact += other.contact
         self.frames += other.frames
         self.no_face += other.no_face
+        self.no_face68 += other.no_face68
 
 
 @dataclass
@@ -134,7 +137,7 @@ class Tally:
         row["blink"] = result.blinks.score
         row["mouth_contact"] = result.contact.share
         row |= {"blinks": result.blinks.made, "blinks_real": result.blinks.real}
-        row |= {"frames": result.frames, "no_face": result.no_face}
+        row |= {"frames": result.frames, "no_face": result.no_face, "no_face68": result.no_face68}
         return {name: _rounded(value) if isinstance(value, float) else value for name, value in row.items()}
 
 
