@@ -17,6 +17,7 @@ import torch
 from made import run, tiny_weights
 from visavis.audio.mel import RATE_HZ
 from visavis.core.errors import ConfigError, DataError, OutputError, WeightsError
+from visavis.evaluation import networks
 from visavis.evaluation.clip import read_clip, read_sound
 from visavis.evaluation.columns import COLUMNS
 from visavis.evaluation.measure import ClipMeasure
@@ -28,11 +29,13 @@ from visavis.evaluation.protocol import Protocol, find_clips, pair
 from visavis.evaluation.report import markdown, result_folder
 from visavis.evaluation.sheet import contact_sheet
 from visavis.evaluation.suite import evaluate
+from visavis.evaluation.window import liveliest
 from visavis.face.tracker import FaceTracker
-from visavis.media.synthetic import write_clip
+from visavis.media.synthetic import TalkingFace, write_clip
 
 SECONDS = 0.96
 FRAMES = 24
+DLIB_PACKAGE = networks._dlib_package
 PEOPLE = (("a1", "a", 1), ("a2", "a", 2), ("b1", "b", 3))
 
 
@@ -60,6 +63,7 @@ def no_networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("VISAVIS_WEIGHTS", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(networks, "_dlib_package", list)
 
 
 def measured(report: dict[str, Any]) -> dict[str, Any]:
@@ -72,15 +76,19 @@ def test_real_footage_scores_perfectly_and_a_copy_does_not_move(dataset: Path):
     assert (report["clips"], report["frames"], copy["frames"], copy["no_face"]) == (1, 2, 2, 0)
     perfect = {"l1": 0, "psnr": 100, "ssim": 1, "lmd": 0, "lmd_mouth": 0, "aed_expression": 0}
     perfect |= {"face_sharpness": 1, "mouth_sharpness": 1}
-    perfect |= {name: 1 for name in ("head_dynamics", "lip_dynamics", "brow_dynamics")}
+    perfect |= {name: 1 for name in ("head_dynamics", "lip_dynamics", "brow_dynamics", "mouth_correlation")}
     assert {name: real[name] for name in perfect} == pytest.approx(perfect, abs=1e-3)
     assert (copy["head_dynamics"], copy["lip_dynamics"]) == (0, 0)
     assert copy["lmd"] > 0.1
     assert copy["psnr"] < 50
 
 
-def test_the_report_does_not_depend_on_the_number_of_processes(dataset: Path, tmp_path: Path):
+def test_the_report_does_not_depend_on_the_number_of_processes(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """One clip is damaged on purpose: it is left out and named, and the others are measured all the same."""
+    # Other processes look for packages with their own eyes.
+    monkeypatch.setattr(networks, "_dlib_package", DLIB_PACKAGE)
     folder = tmp_path / "data"
     (folder / "clips").mkdir(parents=True)
     for name, _, _ in PEOPLE:
@@ -197,6 +205,29 @@ def test_identity_of_a_picture_to_itself_is_exact(dataset: Path):
     assert means[1]["csim"] < 1
 
 
+def test_the_second_landmark_network_is_shown_truth_and_output_and_may_miss_a_face(dataset: Path):
+    clip = read_clip(dataset / "clips" / "a1.mp4", every=8)
+    shapes = np.zeros((68, 2)), np.concatenate([np.full((48, 2), (3, 4)), np.full((20, 2), (6, 8))]).astype(float)
+
+    class Pretend:
+        def find(self, picture: np.ndarray) -> np.ndarray | None:
+            if picture.max() == 0:
+                return None
+            return shapes[int(picture is clip.source.observation.picture)]
+
+    networks = MetricNetworks(landmarks68=Pretend())  # type: ignore[arg-type]
+    black = np.zeros((256, 256, 3), np.uint8)
+    with FaceTracker(video=False) as tracker:
+        measure = ClipMeasure(clip, clip.source, Protocol.SAME, networks, tracker)
+        copied, _ = measure.measure(lambda driving: clip.source.observation.picture)
+        nothing, _ = measure.measure(lambda driving: black)
+    total, count = copied.sums["lmd68"]
+    assert (total / count, copied.no_face68) == (pytest.approx((48 * 5 + 20 * 10) / 68), 0)
+    assert copied.sums["lmd68_mouth"] == (pytest.approx(10 * count), count)
+    assert "lmd68" not in nothing.sums
+    assert nothing.no_face68 == len(clip.driving) == 2
+
+
 @dataclass
 class PretendScore:
     confidence: float
@@ -238,12 +269,30 @@ def test_sync_is_scored_on_consecutive_frames_with_the_sound_of_just_that_time(d
     np.testing.assert_array_equal(sound, whole[start : start + len(sound)])
 
 
-def test_the_window_is_consecutive_and_in_the_middle(dataset: Path):
-    clip = read_clip(dataset / "clips" / "a1.mp4", every=6, window_s=0.4)
+def test_the_window_is_consecutive_where_the_mouth_moves_most(dataset: Path):
+    path = dataset / "clips" / "a1.mp4"
+    clip = read_clip(path, every=6, window_s=0.4)
     assert [seen.observation.time for seen in clip.driving] == [Fraction(n, 25) for n in (6, 12, 18)]
     assert clip.window is not None
-    assert [seen.observation.time for seen in clip.window.frames] == [Fraction(n, 25) for n in range(7, 17)]
-    assert read_clip(dataset / "clips" / "a1.mp4").window is None
+    numbers = [round(25 * seen.observation.time) for seen in clip.window.frames]
+    assert numbers == list(range(numbers[0], numbers[0] + 10))
+    mouth = np.array([TalkingFace(1).pose(n / 25).mouth for n in range(FRAMES)])
+    assert np.ptp(mouth[numbers]) >= 0.9 * max(np.ptp(mouth[n : n + 10]) for n in range(1, FRAMES - 10))
+    assert read_clip(path).window is None
+    whole = read_clip(path, window_s=60).window
+    assert whole is not None and len(whole.frames) == FRAMES - 1
+
+
+def test_of_equal_stretches_the_middle_one_is_taken_and_none_that_misses_a_face():
+    beat = np.tile([0.0, 1.0], 8)
+    still = np.zeros(16)
+    assert liveliest(beat, still, range(1, 13), 4) == 6
+    blink = still.copy()
+    blink[12] = 1
+    assert liveliest(beat, blink, range(1, 13), 4) == 9
+    away = np.where(np.arange(16) == 12, np.nan, beat)
+    assert liveliest(away, blink, range(1, 13), 4) == 6
+    assert liveliest(still * np.nan, still, range(1, 13), 4) is None
 
 
 def test_models_are_named_by_labels_which_must_differ(tmp_path: Path):
@@ -274,6 +323,7 @@ def test_markdown_says_how_far_each_row_lies_from_the_first(dataset: Path):
     base, warped = report["rows"]
     text = markdown(report)
     assert "| model | l1 ↓ | psnr ↑ |" in text
+    assert "lmd, lmd_mouth, aed_expression: measured by MediaPipe's mesh, the very one that drives avfr-256" in text
     assert f"({warped['psnr'] - base['psnr']:+.2g})" in text
     assert "- `warped` is `mesh-warp`" in text
     assert "- `fid`: no pt_inception" in text
@@ -292,6 +342,7 @@ def test_the_verb_writes_a_whole_folder_or_nothing(dataset: Path, tmp_path: Path
     assert run([*command, "-o", out, "--force"]) == 0
     table = capfd.readouterr().out
     assert "| copy |" in table
+    assert "the very one that drives avfr-256" in table
     assert "not computed: fid: no pt_inception" in table
     assert run(["evaluate", "--data", dataset, "--model", "no-such", "-o", tmp_path / "other"]) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "table.md"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -18,12 +19,13 @@ from visavis.evaluation.metrics.expression import ExpressionDistance
 from visavis.evaluation.metrics.frechet import Gaussian, frechet_distance
 from visavis.evaluation.metrics.inception import Inception
 from visavis.evaluation.metrics.landmarks import landmark_distance
+from visavis.evaluation.metrics.landmarks68 import FILE, Landmarks68, landmark_distance68
 from visavis.evaluation.metrics.sharpness import agreement, sharpness
 from visavis.evaluation.metrics.tables import load_exactly, read_table
 from visavis.face.mesh import LIPS
 from visavis.face.morphable import LinearFaceModel
 from visavis.face.tracker import FaceTracker
-from visavis.media.synthetic import draw
+from visavis.media.synthetic import Pose, draw
 
 
 def gathered(features: np.ndarray, part: int = 1000) -> Gaussian:
@@ -71,6 +73,41 @@ def test_landmark_distance_by_hand():
     lips = real.copy()
     lips[list(LIPS), 0] += 2
     assert landmark_distance(lips, real, 256) == pytest.approx((2 * 40 / 468, 2), rel=1e-4)
+
+
+def test_distance_of_the_68_landmarks_by_hand():
+    real = np.zeros((68, 2))
+    made = real + (3, 4)
+    made[48:] = (6, 8)
+    assert landmark_distance68(made, real, 256) == pytest.approx(((48 * 5 + 20 * 10) / 68, 10))
+    assert landmark_distance68(made, real, 512)[1] == pytest.approx(5)
+
+
+def test_dlibs_landmarks_lie_on_the_drawn_face_and_move_with_it():
+    """The mesh is the outside opinion on where mouth and eyes are; the shift is known."""
+    pytest.importorskip("dlib")
+    package = find_spec("face_recognition_models")
+    if package is None or not package.submodule_search_locations:
+        pytest.skip("face-recognition-models is not installed")
+    network = Landmarks68(Path(package.submodule_search_locations[0]) / "models" / FILE)
+    picture = draw(256, 1, Pose(mouth=0.8))
+    points = network.find(picture)
+    moved = network.find(np.roll(picture, (5, -4), (0, 1)))
+    with FaceTracker(video=False) as tracker:
+        face = tracker.find(picture)
+    assert points is not None and moved is not None and face is not None
+    same = {48: 61, 54: 291, 62: 13, 66: 14, 36: 33, 45: 263}
+    off = points[list(same)] - face.mesh[list(same.values()), :2]
+    assert np.linalg.norm(off, axis=1).max() < 6
+    np.testing.assert_allclose(np.median(moved - points, axis=0), (-4, 5), atol=1)
+    assert network.find(np.full((256, 256, 3), 128, np.uint8)) is None
+
+
+def test_landmark_weights_that_are_damaged_are_refused(tmp_path: Path):
+    pytest.importorskip("dlib")
+    (tmp_path / FILE).write_bytes(b"not a predictor")
+    with pytest.raises(WeightsError, match="damaged"):
+        Landmarks68(tmp_path / FILE)
 
 
 def test_embeddings_have_the_distance_and_the_cosine_of_geometry():

@@ -84,6 +84,7 @@ def evaluate(
         print_json(report)
         return
     print(reports.table(report))
+    print(report["note"])
     for title, entries in (("not computed", report["unavailable"]), ("left out", report["failed"])):
         for name, why in entries.items():
             print(f"{title}: {name}: {why}")

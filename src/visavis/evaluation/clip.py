@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import FaceError
+from visavis.evaluation.window import choose_window
 from visavis.face.align import whole
 from visavis.face.types import Face, Observation
 from visavis.generators.base import Prior
@@ -35,7 +36,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Window:
-    """Consecutive frames from the middle of a clip, with their sound.
+    """Consecutive frames of a clip in which the mouth moves, with their sound.
 
     Attributes:
         frames: one after another, each with a face.
@@ -75,12 +76,12 @@ def read_clip(path: Path, *, every: int = 5, window_s: float = 0.0) -> ClipFrame
     Raises:
         FaceError: no frame shows a face.
     """
+    inside = choose_window(path, window_s)
     with ExitStack() as stack:
         reader = stack.enter_context(VideoReader(path))
         analyser = stack.enter_context(Analyser(_ALL_PRIORS, video=False))
         sound = stack.enter_context(SoundReader(path, RATE_HZ))
         mels = SoundWindow(sound) if sound.has_sound else None
-        inside = _window_range(reader, window_s)
         source: Seen | None = None
         driving: list[Seen] = []
         window: list[Seen | None] = []
@@ -118,15 +119,6 @@ def _analyse(analyser: Analyser, frame: Frame, mel: NDArray[np.float32] | None) 
     crop = whole(*frame.pixels.shape[:2])
     observation = analyser.observe(frame, face, crop, SIZE, mel)
     return Seen(observation, Face(crop.to_crop(face.mesh) * (SIZE / 2) + SIZE / 2))
-
-
-def _window_range(reader: VideoReader, seconds: float) -> range:
-    """Numbers of the frames in the middle of a clip."""
-    info = reader.info
-    count = info.frames or (round(info.duration * info.fps) if info.duration is not None else 0)
-    length = min(round(seconds * info.fps), max(count - 1, 0))
-    start = max((count - length) // 2, 1)
-    return range(start, start + length)
 
 
 def _closed(path: Path, seen: list[Seen | None], fps: Fraction) -> Window | None:

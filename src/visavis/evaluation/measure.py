@@ -16,6 +16,8 @@ from visavis.evaluation.metrics import dynamics, identity, video
 from visavis.evaluation.metrics.expression import ExpressionDistance
 from visavis.evaluation.metrics.image import l1, psnr, ssim
 from visavis.evaluation.metrics.landmarks import landmark_distance
+from visavis.evaluation.metrics.landmarks68 import Points, landmark_distance68
+from visavis.evaluation.metrics.opening import compare_openings
 from visavis.evaluation.metrics.sharpness import agreement, sharpness
 from visavis.evaluation.models import Render
 from visavis.evaluation.networks import MetricNetworks
@@ -59,6 +61,7 @@ class ClipMeasure:
         real = [seen.observation.picture for seen in clip.driving]
         self.real_features = self._features(real, _pictures(clip.window) if clip.window is not None else None)
         self._sharp = [_sharpness(seen) for seen in (clip.driving if self._truth else [source])]
+        self._points68 = self._landmarks68()
         self._source_embedding, self._real_embeddings = self._identities()
         self._expression = self._expression_distance()
 
@@ -98,6 +101,7 @@ class ClipMeasure:
         truth = seen.observation.picture
         if self._truth:
             result.add({"l1": l1(picture, truth), "psnr": psnr(picture, truth), "ssim": ssim(picture, truth)})
+            self._frame68(result, number, picture)
         if face is None:
             result.no_face += 1
             return
@@ -108,6 +112,17 @@ class ClipMeasure:
             result.add({"aed_expression": self._expression(_relative(face, picture), _mesh(seen))})
         wanted = self._sharp[number if self._truth else 0]
         result.add({name: agreement(value, wanted[name]) for name, value in sharpness(picture, face.mesh).items()})
+
+    def _frame68(self, result: ModelResult, number: int, picture: Pixels) -> None:
+        network, real = self._networks.landmarks68, self._points68[number]
+        if network is None or real is None:
+            return
+        made = network.find(picture)
+        if made is None:
+            result.no_face68 += 1
+            return
+        distance, mouth = landmark_distance68(made, real, picture.shape[0])
+        result.add({"lmd68": distance, "lmd68_mouth": mouth})
 
     def _embeddings(self, result: ModelResult, frames: Sequence[tuple[Pixels, Face | None]]) -> None:
         network = self._networks.identity
@@ -138,6 +153,9 @@ class ClipMeasure:
         for name, track in dynamics.TRACKS.items():
             result.add({name: dynamics.spectral_agreement(track(meshes), track(real))})
         result.blinks += dynamics.compare_blinks(meshes, real)
+        openings = compare_openings(meshes, real)
+        result.add(openings.values)
+        result.contact += openings.contact
         if self._speech and abs(window.fps - _SYNC_FPS) < 1:
             self._sync(result, window, [picture for picture, _ in shots], meshes)
 
@@ -166,6 +184,13 @@ class ClipMeasure:
         if networks.video is not None and window is not None and len(window) >= video.FRAMES:
             found["fvd"] = networks.video.features(np.stack(window[: video.FRAMES]))
         return found
+
+    def _landmarks68(self) -> list[Points | None]:
+        """dlib's points of the true frames, None where it sees no face."""
+        network = self._networks.landmarks68
+        if network is None or not self._truth:
+            return [None] * len(self._clip.driving)
+        return [network.find(seen.observation.picture) for seen in self._clip.driving]
 
     def _identities(self) -> tuple[identity.Embedding, NDArray[np.float32]]:
         network = self._networks.identity

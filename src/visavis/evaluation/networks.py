@@ -19,6 +19,8 @@ from visavis.core.paths import cache_folder
 from visavis.evaluation.metrics import identity, inception, lipsync, video
 from visavis.evaluation.metrics.identity import IdentityNetwork
 from visavis.evaluation.metrics.inception import Inception
+from visavis.evaluation.metrics.landmarks68 import FILE as LANDMARKS68_FILE
+from visavis.evaluation.metrics.landmarks68 import Landmarks68, load_landmarks68
 from visavis.evaluation.metrics.lipsync import SyncScorer
 from visavis.evaluation.metrics.video import VideoNetwork
 from visavis.face.morphable import LinearFaceModel
@@ -40,13 +42,14 @@ class MetricNetworks:
     """The networks at hand.
 
     Attributes:
-        identity, inception, lpips, video, face, face_model: as named; None when not at hand.
+        identity, landmarks68, inception, lpips, video, face, face_model: as named; None when not at hand.
         sync, vsync: scorers of lip synchronisation, by the published SyncNet and by the network trained here.
         used: what each metric was computed with: name, file and start of its SHA-256.
         unavailable: why a metric cannot be computed.
     """
 
     identity: IdentityNetwork | None = None
+    landmarks68: Landmarks68 | None = None
     inception: Inception | None = None
     lpips: Lpips | None = None
     video: VideoNetwork | None = None
@@ -63,7 +66,7 @@ class MetricNetworks:
 
         Args:
             folder: looked into first; then the folder that ``VISAVIS_WEIGHTS`` names, our cache, torch hub's cache and,
-                for dlib's network, the package face_recognition_models.
+                for dlib's, the package face_recognition_models.
         """
         own = _own_folders(folder)
         caches = [cache_folder() / "weights", Path(torch.hub.get_dir()) / "checkpoints"]
@@ -72,6 +75,10 @@ class MetricNetworks:
         found.identity = found._add(
             ("aed", "csim"), "dlib face recognition ResNet, aligned by the face mesh",
             [identity.FILE], [*every, *_dlib_package()], IdentityNetwork,
+        )  # fmt: skip
+        found.landmarks68 = found._add(
+            ("lmd68", "lmd68_mouth"), "dlib's detector and 68 landmarks",
+            [LANDMARKS68_FILE], [*every, *_dlib_package()], load_landmarks68,
         )  # fmt: skip
         found.inception = found._add(("fid",), "Inception v3 (2015)", inception.FILES, every, Inception.from_file)
         found.lpips = found._add(("lpips",), "LPIPS (VGG-16)", LPIPS_FILES, every, Lpips.from_file)

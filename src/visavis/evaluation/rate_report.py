@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from visavis.core.errors import OutputError
+from visavis.evaluation.columns import mesh_note
 
 _LABELS = {
     "l1": "L1",
@@ -37,6 +38,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     for row in rows:
         cells = [_cell(row[name], {**_RATES, **_DIGITS}[name]) for name in names]
         lines.append(f"| {row['codec']} {row['point']} | " + " | ".join(cells) + f" | {row['no_face']} |")
+    lines += ["", mesh_note(metrics)]
     missing = {**report["absent"], **report["unavailable"]}
     lines += ["", *(f"Not measured: {name} ({reason})." for name, reason in missing.items())]
     return "\n".join(lines) + "\n"

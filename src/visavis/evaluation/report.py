@@ -50,8 +50,9 @@ def markdown(report: Mapping[str, Any]) -> str:
     parts = [
         f"# Evaluation, {report['protocol']} identity",
         f"{report['clips']} clips of split `{report['split']}`, {report['frames']} frames (every {report['every']}th), "
-        f"{report['window_s']:g} s of consecutive frames from the middle of each clip for what moves.",
+        f"{report['window_s']:g} s of consecutive frames of each clip, where its mouth moves most, for what moves.",
         table(report),
+        report["note"],
     ]
     if len(report["rows"]) > 1:
         parts += [f"Differences to the first row, {report['rows'][0]['model']}:", table(report, deltas=True)]

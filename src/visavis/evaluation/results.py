@@ -16,11 +16,22 @@ from numpy.typing import NDArray
 from visavis.evaluation.columns import COLUMNS
 from visavis.evaluation.metrics.dynamics import Blinks
 from visavis.evaluation.metrics.frechet import Gaussian, frechet_distance
+from visavis.evaluation.metrics.opening import Contact
 
 Features = dict[str, NDArray[np.float32]]
 _NO_WINDOW = "no clip has consecutive frames that all show a face"
 _NO_SPEECH = "no clip has a second at 25 fps of consecutive frames with a face and its own speech"
+_ONLY_WHERE = {
+    "blink": "nobody blinks in them",
+    "mouth_correlation": "no driver's mouth moves in them",
+    "mouth_range": "no driver's mouth moves in them",
+    "mouth_contact": "no driver closes the lips in them",
+    "lid_correlation": "no driver's lids move in them",
+    "lid_gap": "no driver closes the eyes in them",
+}
 _TOO_FEW = "needs two pictures, or for fvd two clips, at least"
+#: Told beside the columns: what `lid_gap` is the difference of.
+_BESIDE = ("lid_least", "lid_least_driver")
 _NO_FACE = "no rendered frame shows a face"
 
 
@@ -31,16 +42,20 @@ class ModelResult:
     Attributes:
         sums: total and count of each metric.
         blinks: of the windows.
+        contact: of the lips in them.
         features: for the Frechet distances, by metric.
         frames: how many were measured.
         no_face: in how many no face was found.
+        no_face68: in how many dlib found none, though it did in the truth.
     """
 
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
     blinks: Blinks = field(default_factory=Blinks)
+    contact: Contact = field(default_factory=Contact)
     features: Features = field(default_factory=dict)
     frames: int = 0
     no_face: int = 0
+    no_face68: int = 0
 
     def add(self, values: Mapping[str, float]) -> None:
         """Take in one value of each of some metrics."""
@@ -54,8 +69,10 @@ class ModelResult:
             total, count = self.sums.get(name, (0.0, 0))
             self.sums[name] = total + more, count + number
         self.blinks += other.blinks
+        self.contact += other.contact
         self.frames += other.frames
         self.no_face += other.no_face
+        self.no_face68 += other.no_face68
 
 
 @dataclass
@@ -111,15 +128,16 @@ class Tally:
     def _row(self, label: str) -> dict[str, Any]:
         result = self._models[label]
         row: dict[str, Any] = {"model": label}
-        for column in COLUMNS:
-            total, count = result.sums.get(column.name, (0.0, 0))
-            row[column.name] = total / count if count else None
+        for name in (*(column.name for column in COLUMNS), *_BESIDE):
+            total, count = result.sums.get(name, (0.0, 0))
+            row[name] = total / count if count else None
         for name, made in self._made[label].items():
             if made.count >= 2 and self._real[name].count >= 2:
                 row[name] = frechet_distance(self._real[name], made)
         row["blink"] = result.blinks.score
+        row["mouth_contact"] = result.contact.share
         row |= {"blinks": result.blinks.made, "blinks_real": result.blinks.real}
-        row |= {"frames": result.frames, "no_face": result.no_face}
+        row |= {"frames": result.frames, "no_face": result.no_face, "no_face68": result.no_face68}
         return {name: _rounded(value) if isinstance(value, float) else value for name, value in row.items()}
 
 
@@ -149,6 +167,6 @@ def _lack(name: str, *, window: bool) -> str:
         return _TOO_FEW
     if "sync" in name:
         return _NO_SPEECH
-    if name == "blink":
-        return f"{_NO_WINDOW}, or nobody blinks in them"
+    if name in _ONLY_WHERE:
+        return f"{_NO_WINDOW}, or {_ONLY_WHERE[name]}"
     return _NO_WINDOW if window else _NO_FACE

@@ -15,7 +15,7 @@ import torch
 
 from visavis.core.errors import DataError, VisavisError
 from visavis.evaluation.clip import read_clip, read_source
-from visavis.evaluation.columns import COLUMNS
+from visavis.evaluation.columns import COLUMNS, mesh_note
 from visavis.evaluation.measure import ClipMeasure
 from visavis.evaluation.models import ModelName, load_model, parse_models, renderer
 from visavis.evaluation.networks import MetricNetworks
@@ -112,7 +112,7 @@ def evaluate(
         protocol: `same` or `cross`, see :class:`visavis.evaluation.protocol.Protocol`.
         limit: how many clips at most.
         every: every how many frames one is measured.
-        window_s: seconds of consecutive frames from the middle of each clip, for what moves; 0 leaves that out.
+        window_s: seconds of consecutive frames of each clip, for what moves; 0 leaves that out.
         device: where models run.
         workers: how many processes, each with one thread; the report does not depend on it.
         metric_weights: folder with networks of metrics.
@@ -151,6 +151,7 @@ def evaluate(
         "window_s": window_s,
         "models": {model.label: model.name for model in names},
         "rows": rows,
+        "note": mesh_note(name for row in rows for name, value in row.items() if value is not None),
         "unavailable": reasons(rows, _known(plan, worker.networks)),
         "networks": worker.networks.used,
         "failed": tally.failed,

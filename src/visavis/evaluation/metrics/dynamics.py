@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.evaluation.metrics.opening import lid_opening
 from visavis.face.mesh import LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
 from visavis.face.morphable import align
 
@@ -23,8 +24,6 @@ Track = NDArray[np.float64]
 _EYE_CORNERS = (33, 263)
 _INNER_LIPS = ((191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324))
 _LIP_CORNERS = (61, 291)
-#: Upper and lower lid, twice, then the corners, of each eye: the six points of the eye aspect ratio.
-_LIDS = (((160, 144), (158, 153), (33, 133)), ((385, 380), (387, 373), (362, 263)))
 _CLOSED_SHARE = 0.6
 _LOWEST_OPEN = 0.1
 _REACH = 3
@@ -113,12 +112,8 @@ class Blinks:
 
 
 def eye_openness(mesh: Array) -> float:
-    """Eye aspect ratio (Soukupova and Cech 2016), mean of both eyes: about 0.3 open, below 0.15 closed."""
-    ratios = []
-    for (up_a, low_a), (up_b, low_b), (left, right) in _LIDS:
-        height = np.linalg.norm(mesh[up_a] - mesh[low_a]) + np.linalg.norm(mesh[up_b] - mesh[low_b])
-        ratios.append(height / (2 * max(float(np.linalg.norm(mesh[left] - mesh[right])), 1e-6)))
-    return float(np.mean(ratios))
+    """Eye aspect ratio, mean of both eyes."""
+    return float(np.mean(lid_opening(mesh)))
 
 
 def blink_times(meshes: Sequence[Array]) -> list[int]:

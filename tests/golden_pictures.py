@@ -1,0 +1,125 @@
+"""Pictures that packaged models make of a drawn person, and the files that say what they looked like.
+
+    PYTHONPATH=src python tests/golden_pictures.py
+
+writes the files anew, after weights were replaced or a network changed on purpose. Look at them before you commit them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from visavis.evaluation.metrics.image import psnr
+from visavis.evaluation.metrics.landmarks import landmark_distance
+from visavis.evaluation.models import ModelName, renderer
+from visavis.face.align import whole
+from visavis.face.tracker import FaceTracker
+from visavis.face.types import Observation
+from visavis.generators.base import Generator, Prior
+from visavis.media.drawn import Pose, draw
+from visavis.media.frame import Frame, Pixels
+from visavis.motion.transfer import Mode
+from visavis.pipelines.analyse import Analyser
+from visavis.pipelines.load import load_generator
+from visavis.weights.checkpoint import sha256
+from visavis.weights.store import resolve
+
+FOLDER = Path(__file__).parent / "goldens"
+MODEL = "avfr-256"
+PERSON = 3
+SIZE = 256
+SHOWN = 128  # golden pictures are stored at half the side: what is wrong by a pixel shows there too
+POSES = (
+    Pose(mouth=1.0, yaw=0.1, x=0.02),
+    Pose(yaw=-0.45, pitch=0.15, roll=0.08, lids=1.0),
+    Pose(x=-0.05, y=0.02, roll=-0.12, mouth=0.5, gaze=0.6),
+)
+#: How each engine loads the packaged weights. A new engine joins by its line here.
+ENGINES: dict[str, Callable[[], Generator]] = {"torch": lambda: load_generator(MODEL, device="cpu", precision="fp32")}
+
+
+@dataclass(frozen=True)
+class Case:
+    """The drawn person as source and as driver, seen by the product's own trackers.
+
+    Attributes:
+        source: neutral.
+        driving: in :data:`POSES`; these are the truth.
+    """
+
+    source: Observation
+    driving: list[Observation]
+
+
+def observed(pictures: Sequence[Pixels]) -> list[Observation]:
+    """Observations with all priors, each picture alone."""
+    found = []
+    with Analyser(tuple(Prior), video=False) as analyser:
+        for number, picture in enumerate(pictures):
+            frame = Frame(picture, Fraction(number, 25))
+            face = analyser.find(frame)
+            assert face is not None
+            found.append(analyser.observe(frame, face, whole(SIZE, SIZE), SIZE))
+    return found
+
+
+def the_case() -> Case:
+    """The one case that all engines are shown."""
+    first, *others = observed([draw(SIZE, PERSON), *(draw(SIZE, PERSON, pose) for pose in POSES)])
+    return Case(first, others)
+
+
+def rendered(case: Case, generator: Generator | None, name: str = MODEL) -> list[Pixels]:
+    """The source in the driving poses, by the path that evaluation takes."""
+    render = renderer(ModelName(name, name), generator, case.source, case.source, Mode.ABSOLUTE)
+    return [render(driving) for driving in case.driving]
+
+
+def scores(case: Case, pictures: Sequence[Pixels]) -> dict[str, float]:
+    """Mean ``psnr`` and ``lmd`` of pictures against the truth."""
+    values = []
+    with FaceTracker(video=False) as tracker:
+        for picture, driving in zip(pictures, case.driving, strict=True):
+            faces = [tracker.find(one) for one in (picture, driving.picture)]
+            assert faces[0] is not None and faces[1] is not None
+            values.append((psnr(picture, driving.picture), landmark_distance(faces[0].mesh, faces[1].mesh, SIZE)[0]))
+    means = np.mean(values, 0)
+    return {"psnr": float(means[0]), "lmd": float(means[1])}
+
+
+def strip(pictures: Sequence[Pixels]) -> NDArray[np.uint8]:
+    """Pictures side by side at the side that is stored."""
+    small = [cv2.resize(picture, (SHOWN, SHOWN), interpolation=cv2.INTER_AREA) for picture in pictures]
+    return np.asarray(np.concatenate(small, 1), np.uint8)
+
+
+def golden_file() -> Path:
+    """Where the pictures of :data:`MODEL` lie."""
+    return FOLDER / f"{MODEL}.png"
+
+
+def stored() -> tuple[NDArray[np.uint8], str]:
+    """The pictures as they were, and the SHA-256 of the weights that made them."""
+    with Image.open(golden_file()) as image:
+        return np.asarray(image.convert("RGB"), np.uint8), str(image.info["weights"])
+
+
+def renew() -> None:
+    """Write the pictures of today's weights."""
+    facts = PngInfo()
+    facts.add_text("weights", sha256(resolve(MODEL)))
+    picture = strip(rendered(the_case(), ENGINES["torch"]()))
+    Image.fromarray(picture).save(golden_file(), optimize=True, pnginfo=facts)
+
+
+if __name__ == "__main__":
+    renew()

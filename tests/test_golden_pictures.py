@@ -1,0 +1,50 @@
+"""What packaged models make of a drawn person: better than no network by a stated margin, and as it was stored."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from golden_pictures import ENGINES, MODEL, Case, golden_file, rendered, scores, stored, strip, the_case
+from visavis.media.frame import Pixels
+from visavis.weights.checkpoint import sha256
+from visavis.weights.store import resolve
+
+#: Mean difference in levels of 255. Another CPU's rounding stays below 0.05, a mesh that lies off by one pixel gives
+#: 0.36 and more, a driver's mesh alone off by a quarter of a pixel 0.27.
+TOLERANCE = 0.2
+LEAST_PSNR, MOST_LMD = 26.0, 0.65
+ABOVE_COPY_DB, ABOVE_WARP_DB = 6.5, 2.0
+OF_WARPS_LMD = 0.9
+
+engines = pytest.mark.parametrize("engine", ENGINES)
+
+
+@lru_cache
+def case() -> Case:
+    return the_case()
+
+
+@lru_cache
+def pictures(engine: str) -> tuple[Pixels, ...]:
+    return tuple(rendered(case(), ENGINES[engine]()))
+
+
+@engines
+def test_a_drawn_face_is_rendered_nearer_to_the_truth_than_without_a_network(engine: str):
+    made = scores(case(), pictures(engine))
+    copy, warp = (scores(case(), rendered(case(), None, name)) for name in ("copy", "mesh-warp"))
+    assert made["psnr"] >= max(LEAST_PSNR, copy["psnr"] + ABOVE_COPY_DB, warp["psnr"] + ABOVE_WARP_DB)
+    assert made["lmd"] <= min(MOST_LMD, OF_WARPS_LMD * warp["lmd"])
+
+
+@engines
+def test_a_drawn_face_looks_as_it_did(engine: str):
+    golden, weights = stored()
+    difference = np.abs(strip(pictures(engine)).astype(float) - golden)
+    advice = f"{golden_file()} differs by {difference.mean():.3f} levels"
+    if weights != sha256(resolve(MODEL)):
+        advice += "; it is of other weights: run `python tests/golden_pictures.py`, look at it, and commit it"
+    assert difference.mean() <= TOLERANCE, advice
