@@ -31,7 +31,12 @@ def encode(
     audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Send the sound.")] = True,
     audio_kbps: Annotated[int, typer.Option(help="Rate of the sound, 6 to 24.")] = 12,
     device: Annotated[Device, typer.Option()] = Device.auto,
-    precision: Annotated[Precision, typer.Option()] = Precision.auto,
+    precision: Annotated[
+        Precision, typer.Option(help="auto takes bf16 where the processor has it in hardware, else fp32.")
+    ] = Precision.auto,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the CPU; by default those this process may use, at most 8.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -41,7 +46,13 @@ def encode(
 
     settings = CallSettings(mode=mode.value, kbps=kbps, interpolate=interpolate, sound_kbps=audio_kbps)
     options = EncodeOptions(
-        model=model, settings=settings, audio=audio, device=device.value, precision=precision.value, force=force
+        model=model,
+        settings=settings,
+        audio=audio,
+        device=device.value,
+        precision=precision.value,
+        threads=threads,
+        force=force,
     )
     with progress_bar("encode", "fps") as progress:
         report = encode_file(video, output, options, progress)
