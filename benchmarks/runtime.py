@@ -19,6 +19,8 @@ import sys
 import time
 from typing import IO
 
+import visavis  # before torch: how threads wait is decided when that is loaded
+
 FRAMES = 3  # of a variant in a round
 
 #: Environment, threads (None: as visavis chooses) and precision of each variant.
@@ -36,10 +38,9 @@ OTHER = "the other checkout"
 
 def work(threads: int | None, precision: str, model: str) -> None:
     """Render frames whenever a line comes, and answer with milliseconds of wall and processor a frame."""
-    # Ours first: how threads wait is decided when torch is loaded.
-    from visavis.face.align import whole  # isort: skip
     import torch
 
+    from visavis.face.align import whole
     from visavis.media.synthetic import TalkingFace
     from visavis.pipelines.analyse import Analyser
     from visavis.pipelines.load import load_generator
@@ -119,7 +120,9 @@ def main() -> None:
     for process in processes.values():
         process.terminate()
     first = spent[names[0]]
-    print(f"load before: {load:.1f}; {options.busy} busy processes; {os.cpu_count()} processors")
+    print(
+        f"visavis {visavis.__version__}; load before: {load:.1f}; {options.busy} busy processes; {os.cpu_count()} processors"
+    )
     for name, times in spent.items():
         wall, cpu = (statistics.median(t[i] for t in times) for i in (0, 1))
         ratio = statistics.median(t[0] / f[0] for t, f in zip(times, first, strict=True))
