@@ -215,6 +215,13 @@ def test_the_command_writes_table_plot_and_json(dataset: Path, tmp_path: Path, c
     assert "| svtav1 preset 4 crf 63 |" in table and "Not measured: aed" in table
     with Image.open(out / "rate.png") as picture:
         assert picture.format == "PNG" and min(picture.size) > 300
+    assert sorted(path.name for path in out.iterdir()) == ["cache", "rate.json", "rate.md", "rate.png"]
+    before = (out / "rate.json").read_bytes()
+    assert run([*arguments, "--every", 20, "-o", out]) == 1
+    assert "--force" in capsys.readouterr().err
+    assert (out / "rate.json").read_bytes() == before
+    assert run([*arguments, "--every", 20, "-o", out, "--force"]) == 0
+    assert (out / "rate.json").read_bytes() != before
 
 
 def test_512_is_measured_where_it_is(dataset: Path):

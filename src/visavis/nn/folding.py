@@ -53,7 +53,7 @@ class FoldedSpade(nn.Module):
 
 
 def _like(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    made = nn.Conv2d(conv.in_channels, weight.shape[0], weight.shape[2], padding=conv.padding)
+    made = nn.Conv2d(conv.in_channels, weight.shape[0], weight.shape[2], padding=weight.shape[2] // 2)
     made.weight, made.bias = nn.Parameter(weight), nn.Parameter(bias)
     return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 

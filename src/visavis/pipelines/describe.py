@@ -8,13 +8,27 @@ from typing import Any
 import torch
 
 from visavis.core.registry import generator_class
+from visavis.enhance.interpolation import BetweenConfig, Interpolator, Neighbours
+from visavis.enhance.super_resolution import EnlargeConfig, Enlarger
 from visavis.generators.avfr.config import NAMED
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
 from visavis.nn.cost import gmac, parameters
-from visavis.nn.face_network import FAMILY, FaceNetwork, load_face_network
+from visavis.nn.face_network import FaceConfig, FaceNetwork
+from visavis.nn.mouth_sync import MouthSync, MouthSyncConfig
 from visavis.weights.checkpoint import load, load_into, sha256
+from visavis.weights.network import load_network
 from visavis.weights.store import packaged, resolve
+
+_SIDE = 256  # of pictures, where a network takes any
+
+#: Networks that are no generators: shape, class.
+_OTHERS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
+    "face": (FaceConfig, FaceNetwork),
+    "between": (BetweenConfig, Interpolator),
+    "enlarge": (EnlargeConfig, Enlarger),
+    "sync": (MouthSyncConfig, MouthSync),
+}
 
 
 def describe(name_or_path: str) -> dict[str, Any]:
@@ -34,8 +48,8 @@ def describe(name_or_path: str) -> dict[str, Any]:
     else:
         path = resolve(name_or_path)
         checkpoint = load(path)
-        if checkpoint.family == FAMILY:
-            network = load_face_network(path)
+        if checkpoint.family in _OTHERS:
+            network = load_network(path, checkpoint.family, *_OTHERS[checkpoint.family])
         else:
             network = generator_class(checkpoint.family).from_config(checkpoint.config).network
             load_into(network, checkpoint, path)
@@ -53,12 +67,19 @@ def describe(name_or_path: str) -> dict[str, Any]:
 
 
 def frame_cost(network: torch.nn.Module) -> dict[str, dict[str, float]]:
-    """GMAC of a network in evaluation mode, by part, per source and driving frame or per picture.
+    """GMAC of a network in evaluation mode, by part: per source and driving frame, picture, or frame of a mouth.
 
     It may change mesh buffers.
     """
     if isinstance(network, FaceNetwork):
         return {"per_picture": _face_cost(network)}
+    if isinstance(network, Interpolator):
+        return {"per_picture": _between_cost(network)}
+    if isinstance(network, Enlarger):
+        side = _SIDE + 2 * network.config.reach
+        return {"per_picture": _rounded({"network": gmac(lambda: network(torch.rand(1, 3, side, side)))})}
+    if isinstance(network, MouthSync):
+        return {"per_window": _sync_cost(network)}
     return _avfr_cost(network) if isinstance(network, AvfrNetwork) else _keypoint_cost(network)
 
 
@@ -89,6 +110,24 @@ def _avfr_cost(network: AvfrNetwork) -> dict[str, dict[str, float]]:
         per_source["identity"] = gmac(lambda: network.identity(picture))
     per_frame = {"detector": detector, "motion": dense, "sound": sound, "decoder": render - dense - sound}
     return {"per_source": _rounded(per_source), "per_frame": _rounded(per_frame)}
+
+
+@torch.no_grad()
+def _between_cost(network: Interpolator) -> dict[str, float]:
+    points = torch.rand(1, 10, 2)
+    pictures = torch.rand(2, 1, 3, _SIDE, _SIDE)
+    pair = Neighbours(pictures[0], pictures[1], points, points, torch.full((1,), 0.5))
+    return _rounded({"network": gmac(lambda: network(pair))})
+
+
+@torch.no_grad()
+def _sync_cost(network: MouthSync) -> dict[str, float]:
+    frames = network.config.window
+    crops, shapes = torch.rand(1, frames, 32, 48), torch.rand(1, frames, network.config.shape_values)
+    mel = torch.rand(1, 80, 4 * frames + 16)
+    return _rounded(
+        {"mouth": gmac(lambda: network.see(crops, shapes)), "sound": gmac(lambda: network.listen(mel))}
+    )
 
 
 @torch.no_grad()
