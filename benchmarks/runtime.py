@@ -120,9 +120,7 @@ def main() -> None:
     for process in processes.values():
         process.terminate()
     first = spent[names[0]]
-    print(
-        f"visavis {visavis.__version__}; load before: {load:.1f}; {options.busy} busy processes; {os.cpu_count()} processors"
-    )
+    print(f"visavis {visavis.__version__}; load {load:.1f} before; {options.busy} busy processes beside")
     for name, times in spent.items():
         wall, cpu = (statistics.median(t[i] for t in times) for i in (0, 1))
         ratio = statistics.median(t[0] / f[0] for t, f in zip(times, first, strict=True))

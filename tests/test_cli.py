@@ -131,7 +131,12 @@ def test_inspect_tells_shape_and_cost(inputs: Path, capfd: pytest.CaptureFixture
 
 @pytest.mark.parametrize(
     ("name", "parameters", "gmac"),
-    [("between-256", 240_989, 0.71), ("enlarge-2x", 24_108, 1.63), ("face-128", 924_426, 0.075), ("sync-96", 1_073_645, 0.032)],
+    [
+        ("between-256", 240_989, 0.71),
+        ("enlarge-2x", 24_108, 1.63),
+        ("face-128", 924_426, 0.075),
+        ("sync-96", 1_073_645, 0.032),
+    ],
 )
 def test_inspect_knows_every_packaged_network(
     name: str, parameters: int, gmac: float, capfd: pytest.CaptureFixture[str]

@@ -152,9 +152,7 @@ def test_a_clip_that_failed_by_no_fault_of_its_own_is_tried_again(
     assert "the graph could not be started" in report.failed["g"]
 
 
-def test_processes_that_take_over_from_others_are_not_counted_as_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_processes_that_take_over_from_others_are_not_counted_as_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("visavis.training.data.spread._CLIPS_A_PROCESS", 1)
     tasks = [ClipTask(name, tmp_path / f"{name}.mp4", "p", "train") for name in "abcd"]
     outcomes = list(in_processes(tasks, 2, tmp_path))

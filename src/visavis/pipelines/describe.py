@@ -125,9 +125,7 @@ def _sync_cost(network: MouthSync) -> dict[str, float]:
     frames = network.config.window
     crops, shapes = torch.rand(1, frames, 32, 48), torch.rand(1, frames, network.config.shape_values)
     mel = torch.rand(1, 80, 4 * frames + 16)
-    return _rounded(
-        {"mouth": gmac(lambda: network.see(crops, shapes)), "sound": gmac(lambda: network.listen(mel))}
-    )
+    return _rounded({"mouth": gmac(lambda: network.see(crops, shapes)), "sound": gmac(lambda: network.listen(mel))})
 
 
 @torch.no_grad()
