@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: setup demo test test-all lint bench clean
+.PHONY: setup demo pictures test test-all lint bench clean
 
 setup: $(STAMP)
 
@@ -13,14 +13,27 @@ $(STAMP): pyproject.toml tools/setup.sh
 	touch $@
 
 demo: setup
-	mkdir -p out
+	@echo "demo: five steps into out/, about two minutes on two quiet cores"
+	@mkdir -p out
+	@echo "demo: 1 of 5, drawing a portrait and a talking clip with sound"
 	$(BIN)/python -m visavis.media.synthetic out/portrait.png out/driving.mp4
+	@echo "demo: 2 of 5, the portrait follows the clip (relative motion)"
 	$(BIN)/visavis reenact out/portrait.png out/driving.mp4 -o out/reenacted.mp4 --force
+	@echo "demo: 3 of 5, the same with the clip's own pose (absolute motion)"
 	$(BIN)/visavis reenact out/portrait.png out/driving.mp4 -o out/reenacted-absolute.mp4 --motion absolute --force
+	@echo "demo: 4 of 5, the clip becomes a call"
 	$(BIN)/visavis encode out/driving.mp4 -o out/call.vsv --force
 	$(BIN)/visavis inspect out/call.vsv
+	@echo "demo: 5 of 5, the call becomes a video again"
 	$(BIN)/visavis decode out/call.vsv -o out/call.mp4 --force
-	@echo "look at out/reenacted.mp4, out/reenacted-absolute.mp4, and out/call.mp4, which came through out/call.vsv"
+	@echo
+	@echo "demo: done. Look at, and listen to,"
+	@echo "  out/reenacted.mp4           the portrait, moved by out/driving.mp4"
+	@echo "  out/reenacted-absolute.mp4  the same, in the clip's own pose"
+	@echo "  out/call.mp4                out/driving.mp4 as it comes out of a call of a few kbit/s (out/call.vsv)"
+
+pictures: setup
+	$(BIN)/python tools/readme_picture.py docs/pictures/demo.jpg
 
 lint: setup
 	$(BIN)/ruff check src tests tools benchmarks

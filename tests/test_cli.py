@@ -129,6 +129,27 @@ def test_inspect_tells_shape_and_cost(inputs: Path, capfd: pytest.CaptureFixture
         assert told in printed
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "gmac"),
+    [
+        ("between-256", 240_989, 0.71),
+        ("enlarge-2x", 24_108, 1.63),
+        ("face-128", 924_426, 0.075),
+        ("sync-96", 1_073_645, 0.032),
+    ],
+)
+def test_inspect_knows_every_packaged_network(
+    name: str, parameters: int, gmac: float, capfd: pytest.CaptureFixture[str]
+):
+    """The figures are those of the models' cards."""
+    assert run(["inspect", name, "--json"]) == 0
+    found = one_object(capfd.readouterr().out)
+    assert found["parameters"]["total"] == parameters
+    assert next(iter(found["gmac"].values()))["total"] == pytest.approx(gmac, rel=0.01)
+    assert run(["inspect", name]) == 0
+    assert "GMAC per" in capfd.readouterr().out
+
+
 def test_the_doctor_tells_every_check(capfd: pytest.CaptureFixture[str]):
     assert run(["doctor", "--json"]) == 0
     report = one_object(capfd.readouterr().out)

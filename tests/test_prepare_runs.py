@@ -152,6 +152,14 @@ def test_a_clip_that_failed_by_no_fault_of_its_own_is_tried_again(
     assert "the graph could not be started" in report.failed["g"]
 
 
+def test_processes_that_take_over_from_others_are_not_counted_as_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("visavis.training.data.spread._CLIPS_A_PROCESS", 1)
+    tasks = [ClipTask(name, tmp_path / f"{name}.mp4", "p", "train") for name in "abcd"]
+    outcomes = list(in_processes(tasks, 2, tmp_path))
+    assert len(outcomes) == 4
+    assert 1 <= len({outcome.worker for outcome in outcomes}) <= 2
+
+
 def test_a_clip_that_takes_too_long_is_given_up(tmp_path: Path):
     """Reading from a pipe that nobody writes to waits for ever."""
     os.mkfifo(tmp_path / "pipe.mp4")

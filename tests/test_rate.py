@@ -212,9 +212,16 @@ def test_the_command_writes_table_plot_and_json(dataset: Path, tmp_path: Path, c
     assert {row["codec"] for row in report["rows"]} == {"svtav1", "x265"}
     assert json.loads((out / "rate.json").read_text()) == report
     table = (out / "rate.md").read_text()
-    assert "| svtav1 preset 4 crf 63 |" in table and "Not measured: aed" in table
+    assert "| svtav1 preset 4 crf 63 |" in table and "Not measured: fid" in table
     with Image.open(out / "rate.png") as picture:
         assert picture.format == "PNG" and min(picture.size) > 300
+    assert sorted(path.name for path in out.iterdir()) == ["cache", "rate.json", "rate.md", "rate.png"]
+    before = (out / "rate.json").read_bytes()
+    assert run([*arguments, "--every", 20, "-o", out]) == 1
+    assert "--force" in capsys.readouterr().err
+    assert (out / "rate.json").read_bytes() == before
+    assert run([*arguments, "--every", 20, "-o", out, "--force"]) == 0
+    assert (out / "rate.json").read_bytes() != before
 
 
 def test_512_is_measured_where_it_is(dataset: Path):

@@ -1,7 +1,13 @@
 #!/usr/bin/env bash
-# Makes the virtual environment: bash tools/setup.sh FOLDER
+# Makes the virtual environment, and says what it is doing: bash tools/setup.sh FOLDER
 set -euo pipefail
 venv=$1
+began=$SECONDS
+least_free_mb=6000
+
+say() {
+    echo "setup: $*"
+}
 
 find_python() {
     local candidate
@@ -20,6 +26,7 @@ find_python() {
 install_system_libraries() {
     local packages=(libgl1 libegl1 libgles2 libglib2.0-0)
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "system libraries for OpenCV and MediaPipe: ${packages[*]}"
         apt-get update -qq && apt-get install -y -qq --no-install-recommends "${packages[@]}"
     else
         echo "OpenCV or MediaPipe lacks system libraries: sudo apt-get install ${packages[*]}" >&2
@@ -27,18 +34,34 @@ install_system_libraries() {
     fi
 }
 
+# Says what pip collects and downloads, with sizes, instead of minutes of silence.
+install() {
+    "$venv/bin/python" -m pip --disable-pip-version-check install --progress-bar off "$@" 2>&1 |
+        grep --line-buffered -E '^ *(Downloading|Using cached|Installing|Building|Successfully|ERROR)|error' |
+        sed -u -E 's/^ */setup:   /; s/^(setup:   (Installing|Successfully)[^:]{0,60}).*/\1 .../'
+}
+
 if ! find_python >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "Python from the system's packages"
     apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 python3-venv
 fi
 python=$(find_python)
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-pip=("$venv/bin/python" -m pip --disable-pip-version-check install -q)
+
+say "an environment with PyTorch and MediaPipe in $venv, once: about 1 GB to download and 2.7 GB on disk (several GB"
+say "more with a CUDA build of PyTorch); 4 minutes on a fast line"
+free_mb=$(df -Pm "$venv" | awk 'NR == 2 { print $4 }')
+[ "${free_mb:-0}" -ge "$least_free_mb" ] || say "only ${free_mb} MB are free here; this may not be enough"
 
 if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
     # Without a GPU, the CPU build saves gigabytes where the index has one.
-    if command -v nvidia-smi >/dev/null || ! "${pip[@]}" 'torch==2.13.0+cpu' 2>/dev/null; then
-        "${pip[@]}" 'torch==2.13.0'
+    say "1 of 3: PyTorch"
+    if command -v nvidia-smi >/dev/null || ! install 'torch==2.13.0+cpu' | { grep -v ERROR || true; }; then
+        install 'torch==2.13.0'
     fi
 fi
-"${pip[@]}" -e '.[dev,train]'
+say "2 of 3: MediaPipe, media libraries, and what tests need"
+install -e '.[dev,train]'
+say "3 of 3: looking whether OpenCV and MediaPipe load"
 "$venv/bin/python" -c 'import cv2, mediapipe' 2>/dev/null || install_system_libraries
+say "done in $((SECONDS - began)) s; $(du -sm "$venv" | cut -f1) MB"

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from visavis.core.processor import let_threads_sleep
+
 if TYPE_CHECKING:
     from visavis.core.errors import VisavisError
     from visavis.media.frame import Frame, Sound
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from visavis.pipelines.reenact import Reenactor
 
 __version__ = "0.1.0"
+
+# The one thing done at import: a line in this process's environment, which is too late once torch is loaded.
+let_threads_sleep()
 
 _HOMES = {
     "CallDecoder": "visavis.pipelines.call.decoder",

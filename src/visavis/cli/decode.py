@@ -47,7 +47,12 @@ def decode(
         Enlarge, typer.Option(help="What doubles pictures for --size: a small network, or plain interpolation.")
     ] = Enlarge.network,
     device: Annotated[Device, typer.Option()] = Device.auto,
-    precision: Annotated[Precision, typer.Option()] = Precision.auto,
+    precision: Annotated[
+        Precision, typer.Option(help="auto takes bf16 where the processor has it in hardware, else fp32.")
+    ] = Precision.auto,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the CPU; by default those this process may use, at most 8.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -62,6 +67,7 @@ def decode(
             size=None if size is None else int(size.value),
             device=device.value,
             precision=precision.value,
+            threads=threads,
             force=force,
             between=between.value,
             enlarge=enlarge.value,

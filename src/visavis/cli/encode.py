@@ -32,7 +32,12 @@ def encode(
     audio_kbps: Annotated[int, typer.Option(help="Rate of the sound, 6 to 24.")] = 12,
     face: Annotated[int, typer.Option(min=0, max=3, help="Which face, 0 for the largest.")] = 0,
     device: Annotated[Device, typer.Option()] = Device.auto,
-    precision: Annotated[Precision, typer.Option()] = Precision.auto,
+    precision: Annotated[
+        Precision, typer.Option(help="auto takes bf16 where the processor has it in hardware, else fp32.")
+    ] = Precision.auto,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the CPU; by default those this process may use, at most 8.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -48,6 +53,7 @@ def encode(
         face=face,
         device=device.value,
         precision=precision.value,
+        threads=threads,
         force=force,
     )
     with progress_bar("encode", "fps") as progress:

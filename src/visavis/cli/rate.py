@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -39,21 +38,20 @@ def rate(
     longer_than: Annotated[float, typer.Option(min=0, help="Only clips of more than so many seconds.")] = 4,
     every: Annotated[int, typer.Option(min=1, help="Measure every so many frames; all are coded.")] = 5,
     workers: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Folder for rate.json, rate.md, rate.png and a cache.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder for rate.json, rate.md, rate.png and a cache.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing results; the cache is used again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare codecs: bits against what is left of the pictures."""
     from fractions import Fraction
 
-    from visavis.core.errors import OutputError
     from visavis.evaluation.rate import compare
-    from visavis.evaluation.rate_report import markdown, plot
+    from visavis.evaluation.rate_report import markdown, open_folder, write_folder
 
     if out is not None:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{out}: cannot be made a folder ({error.strerror})") from error
+        open_folder(out, force=force)
     with progress_bar("rate", "clips/s") as progress:
         report = compare(
             data,
@@ -68,9 +66,7 @@ def rate(
             progress=progress,
         )
     if out is not None:
-        (out / "rate.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-        (out / "rate.md").write_text(markdown(report), encoding="utf-8")
-        plot(report, out / "rate.png")
+        write_folder(report, out)
     if as_json:
         print_json(report)
     else:

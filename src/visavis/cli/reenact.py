@@ -32,7 +32,6 @@ class Precision(str, Enum):
     auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
-    int8 = "int8"
 
 
 def reenact(
@@ -40,7 +39,7 @@ def reenact(
     driving: Annotated[Path, typer.Argument(help="Video whose head motion and sound drive the source.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Video to write (.mp4).")],
     model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
-    audio: Annotated[Path | None, typer.Option(help="Sound in place of the driving video's (dubbing).")] = None,
+    audio: Annotated[Path | None, typer.Option(help="Sound in place of the driving video's.")] = None,
     motion: Annotated[
         Motion, typer.Option(help="relative: change since the nearest pose; absolute: as it is.")
     ] = Motion.relative,
@@ -58,7 +57,12 @@ def reenact(
     ] = None,
     face: Annotated[int, typer.Option(min=0, max=3, help="Both of these, where they are not said.")] = 0,
     device: Annotated[Device, typer.Option()] = Device.auto,
-    precision: Annotated[Precision, typer.Option()] = Precision.auto,
+    precision: Annotated[
+        Precision, typer.Option(help="auto takes bf16 where the processor has it in hardware, else fp32.")
+    ] = Precision.auto,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the CPU; by default those this process may use, at most 8.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -76,6 +80,7 @@ def reenact(
         driver_face=face if driver_face is None else driver_face,
         device=device.value,
         precision=precision.value,
+        threads=threads,
         force=force,
     )
     with progress_bar("reenact", "fps") as progress:

@@ -20,7 +20,7 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps in all.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint, if any.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/latest"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run.")] = Path("runs/latest"),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many devices; needs Lightning Fabric for several.")] = 1,
     perceptual: Annotated[

@@ -112,7 +112,7 @@ class CallCodec:
 
 @cache
 def _loaded(model: str) -> tuple[Generator, WeightsId]:
-    return load_generator(model), WeightsId.of(model)
+    return load_generator(model, precision="fp32"), WeightsId.of(model)
 
 
 def _pivots(angles: tuple[float, float, float] | None, drop_db: float) -> CallPoint:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from visavis.core.errors import OutputError
 from visavis.evaluation.columns import mesh_note
+from visavis.evaluation.report import write_text
 
+_JSON = "rate.json"
 _LABELS = {
     "l1": "L1",
     "psnr": "PSNR / dB",
@@ -21,6 +24,32 @@ _LABELS = {
 }
 _DIGITS = {"l1": 4, "psnr": 1, "ssim": 3, "lmd": 2, "lmd_mouth": 2, "aed": 3, "lpips": 3, "fid": 1}
 _RATES = {"kbps": 1, "wire_kbps": 1, "bpp": 4}
+
+
+def open_folder(folder: Path, *, force: bool) -> None:
+    """Make the folder of a comparison, or go on in one that was interrupted: its cache is used.
+
+    Raises:
+        OutputError: it holds results already and ``force`` is not given, or it cannot be made.
+    """
+    if (folder / _JSON).exists() and not force:
+        raise OutputError(f"{folder}: holds {_JSON} already; --force replaces it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made a folder ({error.strerror})") from error
+
+
+def write_folder(report: Mapping[str, Any], folder: Path) -> None:
+    """Write ``rate.png``, ``rate.md`` and, last, ``rate.json``, each aside and renamed."""
+    aside = folder / ".rate.part.png"
+    try:
+        plot(report, aside)
+        aside.replace(folder / "rate.png")
+    finally:
+        aside.unlink(missing_ok=True)
+    write_text(folder / "rate.md", markdown(report))
+    write_text(folder / _JSON, json.dumps(report, indent=1) + "\n")
 
 
 def markdown(report: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from visavis.motion.types import KeypointMotion, MotionLayout
 from visavis.nn.blocks import AntiAliasDownsample, DownBlock, Hourglass, ResBlock, SameBlock, UpBlock
 from visavis.nn.denormals import denormals_flushed
 from visavis.nn.dense_motion import keypoint_heatmaps, sparse_motions
+from visavis.nn.folding import folded
 from visavis.nn.warp import coordinate_grid, resize_grid, sample
 
 _VARIANCE = 0.01
@@ -253,6 +254,11 @@ class KeypointGenerator:
 
     def refresh(self) -> None:
         """Nothing is derived from the weights."""
+
+    def fold(self) -> None:
+        """Make rendering fast; from here on the network is neither trained nor saved."""
+        exact = ("kp_detector", "generator.dense_motion_network")
+        self.network = folded(self.network, exact=exact, bf16=self.precision == "bf16")
 
     @property
     def plain_config(self) -> dict[str, object]:

@@ -54,7 +54,9 @@ def sparse_motions(
     offset = grid - driving_points[:, :, None, None]
     if source_jacobians is not None and driving_jacobians is not None:
         frame = source_jacobians @ inverse_2x2(driving_jacobians)
-        offset = (frame[:, :, None, None] @ offset[..., None]).squeeze(-1)
+        # Written out: 40,000 matrix products of 2x2 take ten times as long.
+        frame, x, y = frame[:, :, None, None], offset[..., :1], offset[..., 1:]
+        offset = frame[..., 0] * x + frame[..., 1] * y
     by_points = offset + source_points[:, :, None, None]
     background = grid.expand(by_points.shape[0], 1, -1, -1, -1)
     return torch.cat([background, by_points], 1)

@@ -35,6 +35,11 @@ def sample(x: Tensor, grid: Tensor) -> Tensor:
     return F.grid_sample(x.to(wide), grid.to(wide), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
+def channels_last(x: Tensor) -> Tensor:
+    """Lay out ``[B, C, h, w]`` as convolutions want it: once, where samplers and joins leave it otherwise."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 def resize_grid(grid: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     """Interpolate ``grid [B, h, w, 2]`` bilinearly to ``[B, *size, 2]``."""
     if tuple(grid.shape[1:3]) == tuple(size):

@@ -55,18 +55,20 @@ def _encode_and_render(generator: Generator, source: Observation, motion: Keypoi
     return _render(generator, generator.prepare([source]), motion, mel)
 
 
-def bench(model: str, *, device: str = "auto", precision: str = "auto", frames: int = 40) -> dict[str, Any]:
+def bench(
+    model: str, *, device: str = "auto", precision: str = "auto", threads: int | None = None, frames: int = 40
+) -> dict[str, Any]:
     """Reenact a drawn face by another and time each stage.
 
     Returns:
-        Median milliseconds a frame by stage and frames per second of their sum; the same frames rendered by the same
-        network in plain eager fp32, with the source encoded once and with the source encoded for every frame; the
-        ratios of both to ours; peak memory.
+        Median milliseconds a frame by stage and frames per second of their sum; the same frames rendered by the
+        network as it is trained, in eager fp32, with the source encoded once and with the source encoded for every
+        frame; the ratios of both to ours; peak memory.
     """
     device = choose_device(device)
     precision = choose_precision(precision, device)
-    generator = load_generator(model, device=device, precision=precision)
-    plain = load_generator(model, device=device, precision="fp32")
+    generator = load_generator(model, device=device, precision=precision, threads=threads)
+    plain = load_generator(model, device=device, precision="fp32", threads=threads, fold=False)
     size = generator.size
     crop = whole(size, size)
     source_frame = next(TalkingFace(3, size).frames(1))

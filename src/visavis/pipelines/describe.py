@@ -13,14 +13,27 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from visavis.core.config import build
 from visavis.core.registry import generator_class
+from visavis.enhance.interpolation import BetweenConfig, Interpolator, Neighbours
+from visavis.enhance.super_resolution import EnlargeConfig, Enlarger
 from visavis.generators.avfr.config import NAMED
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
 from visavis.nn.cost import gmac, parameters
-from visavis.nn.face_network import FAMILY, FaceConfig, FaceNetwork
+from visavis.nn.face_network import FaceConfig, FaceNetwork
+from visavis.nn.mouth_sync import MouthSync, MouthSyncConfig
 from visavis.weights.checkpoint import Checkpoint, check_fits, load, sha256
 from visavis.weights.network import outlined
 from visavis.weights.store import packaged, resolve
+
+_SIDE = 256  # of pictures, where a network takes any
+
+#: Networks that are no generators: shape, class.
+_OTHERS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
+    "face": (FaceConfig, FaceNetwork),
+    "between": (BetweenConfig, Interpolator),
+    "enlarge": (EnlargeConfig, Enlarger),
+    "sync": (MouthSyncConfig, MouthSync),
+}
 
 
 def describe(name_or_path: str) -> dict[str, Any]:
@@ -58,18 +71,26 @@ def describe(name_or_path: str) -> dict[str, Any]:
 
 
 def _maker(header: Checkpoint) -> Callable[[], nn.Module]:
-    if header.family == FAMILY:
-        return lambda: FaceNetwork(build(FaceConfig, header.config))
+    if header.family in _OTHERS:
+        shape, network = _OTHERS[header.family]
+        return lambda: network(build(shape, header.config))
     return partial(generator_class(header.family).new_network, header.config)
 
 
 def frame_cost(network: nn.Module) -> dict[str, dict[str, float]]:
-    """GMAC of a network in evaluation mode, by part, per source and driving frame or per picture.
+    """GMAC of a network in evaluation mode, by part: per source and driving frame, picture, or frame of a mouth.
 
     It may change mesh buffers.
     """
     if isinstance(network, FaceNetwork):
         return {"per_picture": _face_cost(network)}
+    if isinstance(network, Interpolator):
+        return {"per_picture": _between_cost(network)}
+    if isinstance(network, Enlarger):
+        side = _SIDE + 2 * network.config.reach
+        return {"per_picture": _rounded({"network": gmac(lambda: network(torch.rand(1, 3, side, side)))})}
+    if isinstance(network, MouthSync):
+        return {"per_window": _sync_cost(network)}
     return _avfr_cost(network) if isinstance(network, AvfrNetwork) else _keypoint_cost(network)
 
 
@@ -100,6 +121,22 @@ def _avfr_cost(network: AvfrNetwork) -> dict[str, dict[str, float]]:
         per_source["identity"] = gmac(lambda: network.identity(picture))
     per_frame = {"detector": detector, "motion": dense, "sound": sound, "decoder": render - dense - sound}
     return {"per_source": _rounded(per_source), "per_frame": _rounded(per_frame)}
+
+
+@torch.no_grad()
+def _between_cost(network: Interpolator) -> dict[str, float]:
+    points = torch.rand(1, 10, 2)
+    pictures = torch.rand(2, 1, 3, _SIDE, _SIDE)
+    pair = Neighbours(pictures[0], pictures[1], points, points, torch.full((1,), 0.5))
+    return _rounded({"network": gmac(lambda: network(pair))})
+
+
+@torch.no_grad()
+def _sync_cost(network: MouthSync) -> dict[str, float]:
+    frames = network.config.window
+    crops, shapes = torch.rand(1, frames, 32, 48), torch.rand(1, frames, network.config.shape_values)
+    mel = torch.rand(1, 80, 4 * frames + 16)
+    return _rounded({"mouth": gmac(lambda: network.see(crops, shapes)), "sound": gmac(lambda: network.listen(mel))})
 
 
 @torch.no_grad()

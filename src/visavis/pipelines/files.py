@@ -40,13 +40,14 @@ class ReenactOptions:
 
     Attributes:
         model: name or path of weights.
-        audio: sound file in place of the driving video's; it drives the mouth too.
+        audio: sound file in place of the driving video's; the lips still follow the video.
         motion: relative or absolute.
         paste_back: put the result back into the full source frame.
         crop: True, False, or None to crop unless the picture is a crop already.
         source_face, driver_face: which face of the source and of the driving video, 0 for the largest.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
+        threads: of the CPU; None for those that this process may use, at most 8.
         force: replace an existing result.
     """
 
@@ -59,6 +60,7 @@ class ReenactOptions:
     driver_face: int = 0
     device: str = "auto"
     precision: str = "auto"
+    threads: int | None = None
     force: bool = False
 
 
@@ -124,7 +126,7 @@ def reenact_file(
         still = _source(source, options.source_face)
         device = choose_device(options.device)
         precision = choose_precision(options.precision, device)
-        generator = load_generator(options.model, device=device, precision=precision)
+        generator = load_generator(options.model, device=device, precision=precision, threads=options.threads)
         source_crop = crop_for([still.face], *still.frame.pixels.shape[:2], crop=options.crop)
         observed = _observe_source(still, source_crop, generator)
         start, driving_crop = _look_ahead(driving, still, generator, options)

@@ -1,4 +1,4 @@
-"""What a run tells: a line an interval, log.jsonl, TensorBoard where it is installed, and sheets of pictures."""
+"""What a run tells: a line an interval, log.jsonl, its curves, TensorBoard where it is installed, and sheets."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.core.errors import OutputError
+from visavis.training.curve import write_curve
 from visavis.training.loop import StepLog
 
 _LOG = "log.jsonl"
+_CURVE = "curves.png"
 _SHEETS = "sheets"
 _MINUTE_S, _HOUR_S = 60, 3600
 
@@ -55,6 +57,7 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        self._draw()
         if self._board is not None:
             self._board.close()
 
@@ -91,8 +94,15 @@ class Journal:
             aside.replace(folder / f"step-{step:08d}.png")
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
+        self._draw()
         if self._board is not None:
             self._board.add_image("sheet", pixels, step, dataformats="HWC")
+
+    def _draw(self) -> None:
+        try:
+            write_curve(self._out / _LOG, self._out / _CURVE)
+        except OSError as error:
+            raise OutputError(f"{self._out / _CURVE}: cannot be written ({error.strerror})") from error
 
 
 def _entries_until(log: Path, step: int) -> list[str]:

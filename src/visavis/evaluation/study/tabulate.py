@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from visavis.core.errors import DataError
+from visavis.evaluation.report import write_text
 from visavis.evaluation.study.form import LEAST, MOST, SCORES, Key, read_table
 
 METHOD = "mean over raters of each rater's mean; 95 % interval by Student's t over raters"
@@ -161,4 +162,4 @@ def _escaped(name: str) -> str:
 def write_report(report: Mapping[str, Any], path: Path) -> None:
     """Write the report: as JSON, or as Markdown when the name ends in ``.md``."""
     text = markdown(report) if path.suffix == ".md" else json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)

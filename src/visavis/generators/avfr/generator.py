@@ -20,6 +20,7 @@ from visavis.generators.avfr.network import AvfrNetwork, Still
 from visavis.generators.base import Prior
 from visavis.motion.types import KeypointMotion, MotionLayout
 from visavis.nn.denormals import denormals_flushed
+from visavis.nn.folding import folded
 
 
 class AvfrGenerator:
@@ -29,7 +30,7 @@ class AvfrGenerator:
         config: shape of the network.
         network: weights; new ones when None.
         device: where to compute.
-        precision: ``fp32`` or ``bf16`` for all but the keypoints.
+        precision: ``fp32``, or ``bf16`` for all but keypoints and dense motion.
     """
 
     family = "avfr"
@@ -72,6 +73,10 @@ class AvfrGenerator:
         if self.config.mesh_motion:
             model = self.network.mesh_model
             self.face_model = LinearFaceModel(model.mean.cpu().numpy(), model.basis.cpu().numpy())
+
+    def fold(self) -> None:
+        """Make rendering fast; from here on the network is neither trained nor saved."""
+        self.network = folded(self.network, exact=("detector", "motion"), bf16=self.precision == "bf16")
 
     @property
     def plain_config(self) -> dict[str, object]:

@@ -69,5 +69,7 @@ class Layers(nn.Module):
 
 def blend(layers: Sequence[Tensor], shares: Tensor) -> Tensor:
     """Sum of pictures ``[B, 3, S, S]``, each weighted by its share of ``[B, len(layers), S, S]``."""
-    parts = [layer * shares[:, i : i + 1] for i, layer in enumerate(layers)]
-    return torch.stack(parts).sum(0)
+    picture = layers[0] * shares[:, :1]
+    for i, layer in enumerate(layers[1:], 1):
+        picture = torch.addcmul(picture, layer, shares[:, i : i + 1])
+    return picture

@@ -24,7 +24,7 @@ from visavis.nn.blocks import AntiAliasDownsample, Hourglass, SameBlock
 from visavis.nn.dense_motion import keypoint_heatmaps, no_denormals, sparse_motions
 from visavis.nn.norms import SpadeResBlock
 from visavis.nn.thin_plate import warp_grid
-from visavis.nn.warp import coordinate_grid, resize_grid, sample
+from visavis.nn.warp import channels_last, coordinate_grid, resize_grid, sample
 
 _FOLD = 4  # h / 4: the scale of motion and of every Enc_
 _VARIANCE = 0.01
@@ -124,12 +124,20 @@ class CandidateMotion(nn.Module):
         if still.person is not None:
             person = F.avg_pool2d(still.person, _FOLD)[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
             parts.append(sample(person, motions.flatten(0, 1)).view(-1, count, height, width))
-        seen = self.hourglass(torch.cat(parts, 1))
-        mask = no_denormals(self.mask(seen).float().softmax(1))
+        mask, occlusion, residual = self._heads(self.hourglass(channels_last(torch.cat(parts, 1))))
+        mask = no_denormals(mask.softmax(1))
         dense = (mask[..., None] * motions).sum(1)
-        if self.config.mesh_motion:
-            dense = dense + 0.1 * self.residual(seen).float().tanh().permute(0, 2, 3, 1)
-        return dense, self.occlusion(seen).float().sigmoid(), mask
+        if residual is not None:
+            dense = dense + 0.1 * residual.tanh().permute(0, 2, 3, 1)
+        return dense, occlusion.sigmoid(), mask
+
+    def _heads(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Logits of mask and occlusion, and the residual before its tanh, by one convolution: it costs as one head."""
+        heads = [self.mask, self.occlusion] + ([self.residual] if self.config.mesh_motion else [])
+        weight, bias = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])  # type: ignore[misc]
+        made = F.conv2d(seen, weight, bias, padding=3).float()
+        count = self.candidates
+        return made[:, :count], made[:, count : count + 1], made[:, count + 1 :] if self.config.mesh_motion else None
 
 
 class AppearanceEncoder(nn.Module):
@@ -336,8 +344,12 @@ class AvfrNetwork(nn.Module):
             parts += [F.avg_pool2d(still.background, _FOLD), F.avg_pool2d(person, _FOLD)]
         identity = still.identity
         if self.config.align_identity:
-            identity = tuple(sample(x.float(), resize_grid(grid, x.shape[2:])) for x in identity)
-        made, shares = self.decoder(torch.cat(parts, 1), identity, warped, still.background, person)
+            grids = {fine.shape[1]: fine, grid.shape[1]: grid}
+            identity = tuple(
+                channels_last(sample(x.float(), grids.get(x.shape[2], resize_grid(grid, x.shape[2:]))))
+                for x in identity
+            )
+        made, shares = self.decoder(channels_last(torch.cat(parts, 1)), identity, warped, still.background, person)
         layers = tuple(layer for layer in (made, warped.float(), still.background) if layer is not None)
         picture = made if shares is None else blend(layers[: shares.shape[1]], shares)
         return Rendering(picture, warped, grid, mask, attention, layers, shares)

@@ -53,6 +53,7 @@ class EncodeOptions:
         face: which face, 0 for the largest.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
+        threads: of the CPU; None for those that this process may use, at most 8.
         force: replace an existing result.
     """
 
@@ -62,6 +63,7 @@ class EncodeOptions:
     face: int = 0
     device: str = "auto"
     precision: str = "auto"
+    threads: int | None = None
     force: bool = False
 
 
@@ -142,7 +144,9 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
         sound = stack.enter_context(SoundReader(video, SoundTrack.RATE_HZ))
         track = SoundTrack(sound) if options.audio and sound.has_sound else None
         fps = min(max(reader.info.fps, _LEAST_FPS), _MOST_FPS).limit_denominator(1001)
-        generator = load_generator(options.model, device=options.device, precision=options.precision)
+        generator = load_generator(
+            options.model, device=options.device, precision=options.precision, threads=options.threads
+        )
         encoder = stack.enter_context(
             CallEncoder(
                 generator,
@@ -237,6 +241,7 @@ def decode_file(
     size: int | None = None,
     device: str = "auto",
     precision: str = "auto",
+    threads: int | None = None,
     force: bool = False,
     between: BetweenChoice = "network",
     enlarge: EnlargeChoice = "network",
@@ -249,7 +254,7 @@ def decode_file(
         output: .mp4 to write.
         model: weights, where the header's name does not find them here.
         size: side of the pictures; None for the generator's own.
-        device, precision: as everywhere.
+        device, precision, threads: as everywhere.
         force: replace an existing result.
         between: whether the packaged network makes the frames that were not sent, or the generator.
         enlarge: whether the packaged network doubles pictures, or plain interpolation.
@@ -263,7 +268,7 @@ def decode_file(
     named = weights_for(header, model)
     weights = WeightsId.of(named)
     weights.check(header)
-    generator = load_generator(named, device=device, precision=precision)
+    generator = load_generator(named, device=device, precision=precision, threads=threads)
     side = size or header.size
     where = choose_device(device)
     frames_between = between_chosen(between, header.interpolated, generator.layout, where)

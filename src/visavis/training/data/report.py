@@ -32,7 +32,7 @@ class PrepareReport:
         skipped: those of them that an earlier, interrupted run had done.
         missing: names of videos that the data set speaks of and that are not there.
         failed: reason by clip.
-        workers: processes that did something.
+        workers: who did something; a process that took over from one that ended counts as that one.
         seconds: of this run.
     """
 

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -33,7 +33,8 @@ class Outcome:
 
     Attributes:
         result: its record, or why there is none.
-        worker: which process did it, ``host:pid``; empty when nobody can tell.
+        worker: who did it, ``host:pid`` or ``host:seat``, where a process that is replaced leaves its seat to the next
+            one; empty when nobody can tell.
     """
 
     result: ClipRecord | Failure
@@ -67,7 +68,8 @@ def in_processes(tasks: Iterable[ClipTask], workers: int, scratch: Path, limit_s
     try:
         while True:
             while len(crew) < workers and (task := next(waiting, None)) is not None:
-                crew.append(_Worker(scratch))
+                taken = {worker.seat for worker in crew}
+                crew.append(_Worker(scratch, min(set(range(workers)) - taken)))
                 crew[-1].take(task)
             if not crew:
                 return
@@ -89,9 +91,15 @@ def in_processes(tasks: Iterable[ClipTask], workers: int, scratch: Path, limit_s
 
 
 class _Worker:
-    """A process that prepares one clip at a time, seen from outside."""
+    """A process that prepares one clip at a time, seen from outside.
 
-    def __init__(self, scratch: Path) -> None:
+    Args:
+        scratch: folder for temporary files.
+        seat: which of the workers it is.
+    """
+
+    def __init__(self, scratch: Path, seat: int) -> None:
+        self.seat = seat
         # spawn: MediaPipe's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
@@ -113,7 +121,7 @@ class _Worker:
     def outcome(self, limit_s: float) -> Outcome | None:
         """Return what became of the clip, or None while it is being worked on."""
         assert self._task is not None
-        name = f"{os.uname().nodename}:{self._process.pid}"
+        name = f"{os.uname().nodename}:{self.seat}"
         if self.pipe.poll():
             try:
                 outcome: Outcome = self.pipe.recv()
@@ -124,7 +132,7 @@ class _Worker:
                 return Outcome(Failure(self._task.name, f"{self._task.path}: {how}", Fate.RETRY), name)
             self._done += 1
             self.usable = self._done < _CLIPS_A_PROCESS
-            return outcome
+            return replace(outcome, worker=name)
         if time.monotonic() - self._began > limit_s:
             self.usable = False
             self.kill()

@@ -1,0 +1,85 @@
+"""What this process may use of the machine: processors, and what they can do. No torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from math import ceil
+from pathlib import Path
+
+#: A picture of 256x256 keeps no more threads busy than this; what is beyond it waits.
+MOST_THREADS = 8
+_CGROUPS = Path("/sys/fs/cgroup")
+_SELF = Path("/proc/self/cgroup")
+_CPU_INFO = Path("/proc/cpuinfo")
+_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 twice, and Arm's name
+#: Any of these says that the user has decided how threads of OpenMP wait.
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+def let_threads_sleep() -> None:
+    """Have OpenMP's threads sleep while they wait for work, unless the user chose otherwise.
+
+    By default they spin, and beside other busy processes they burn the very time that the working thread waits for.
+    OpenMP reads this when torch is loaded, so it comes too late, and is left alone, once torch is there.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in _WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
+def useful_threads() -> int:
+    """Threads worth starting: processors that this process may run on, within its cgroup's quota, at most 8."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return max(1, min(allowed, MOST_THREADS, allowed if quota is None else ceil(quota)))
+
+
+def cpu_quota(membership: Path = _SELF, root: Path = _CGROUPS) -> float | None:
+    """Processors' worth of time that this process's control groups grant it; None without a limit.
+
+    Args:
+        membership: file that names the groups, as ``/proc/self/cgroup``.
+        root: where control groups are mounted; a container often sees its own group there.
+    """
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return None
+    found = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        for mount in (root,) if not controllers else (root / controllers, root / "cpu"):
+            # A limit of any group above holds as well.
+            group = mount / path.strip().lstrip("/")
+            for folder in (group, *group.parents):
+                limit = _limit(folder)
+                if limit is not None:
+                    found.append(limit)
+                if folder == mount:
+                    break
+    return min(found, default=None)
+
+
+def _limit(group: Path) -> float | None:
+    try:
+        if (group / "cpu.max").is_file():
+            quota, period = (group / "cpu.max").read_text().split()[:2]
+        else:
+            quota, period = ((group / f"cpu.cfs_{what}_us").read_text().strip() for what in ("quota", "period"))
+        processors = float(quota) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None  # "max", a group without limits, or a kernel that counts otherwise
+    return processors if processors > 0 else None
+
+
+def has_bf16(info: Path = _CPU_INFO) -> bool:
+    """Whether the processor computes in bf16 itself; emulated, it is slower than float32."""
+    try:
+        lines = info.read_text().splitlines()
+    except OSError:
+        return False
+    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return bool(_BF16 & set(flags.partition(":")[2].split()))
