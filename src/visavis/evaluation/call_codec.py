@@ -14,7 +14,7 @@ from visavis.codec.sound import RATE_HZ
 from visavis.evaluation.coded import Coded
 from visavis.face.align import whole
 from visavis.generators.base import Generator
-from visavis.media.clock import at_constant_rate
+from visavis.media.clock import nearest_at_constant_rate
 from visavis.media.frame import Pixels
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.pipelines.call.between import chosen as between_chosen
@@ -87,7 +87,7 @@ class CallCodec:
             with CallEncoder(
                 generator, weights, fps=fps, settings=settings, crop=crop, has_sound=track is not None
             ) as encoder:
-                for number, frame in enumerate(at_constant_rate(iter(reader), fps), 1):
+                for number, frame in enumerate(nearest_at_constant_rate(iter(reader), fps), 1):
                     yield from encoder.push(frame, None if track is None else track.until(number / fps))
                 yield from encoder.finish()
 

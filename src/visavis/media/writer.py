@@ -15,10 +15,10 @@ import av
 import av.error
 import numpy as np
 from av.audio.stream import AudioStream
-from av.video.reformatter import ColorRange, Colorspace
 
 from visavis.core.errors import MediaError, OutputError
 from visavis.media.carried import CarriedSound
+from visavis.media.colour import from_rgb
 from visavis.media.frame import Frame
 
 _TIME_BASE = Fraction(1, 90_000)
@@ -136,8 +136,7 @@ class VideoWriter:
         height, width = frame.pixels.shape[:2]
         grow = ((0, self._even[0] - height), (0, self._even[1] - width), (0, 0))
         pixels = np.pad(frame.pixels, grow, mode="edge") if any(after for _, after in grow) else frame.pixels
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        picture = from_rgb(np.ascontiguousarray(pixels))
         picture.pts, picture.time_base = round(frame.time / _TIME_BASE), _TIME_BASE
         with self._disk_errors():
             self._container.mux(self._video.encode(picture))

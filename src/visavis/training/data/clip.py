@@ -184,12 +184,12 @@ def _cut(task: ClipTask, info: MediaInfo, track: BoxTrack | None, scratch: Path 
 
 def _frames(task: ClipTask) -> Iterator[Frame]:
     """The clip's frames at 25 fps, timed from its own start."""
-    from visavis.media.clock import at_constant_rate
+    from visavis.media.clock import nearest_at_constant_rate
     from visavis.media.reader import VideoReader
 
     with VideoReader(task.path, start=task.start) as reader:
         shifted = (replace(frame, time=frame.time - task.start) for frame in reader)
-        yield from islice(at_constant_rate(shifted, Fraction(FPS)), _most_frames(task))
+        yield from islice(nearest_at_constant_rate(shifted, Fraction(FPS)), _most_frames(task))
 
 
 def _most_frames(task: ClipTask) -> int:
