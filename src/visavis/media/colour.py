@@ -120,7 +120,7 @@ def _over_white(layers: NDArray[Any]) -> Pixels:
 
 
 def _samples(plane: VideoPlane) -> Pixels:
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[arg-type]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     return rows[: plane.height, : plane.width]
 
 

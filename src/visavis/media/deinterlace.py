@@ -82,7 +82,7 @@ class Deinterlacer:
         plane = picture.planes[0]
         if picture.format.components[0].bits != 8:
             return False
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[arg-type]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         luma = rows[: plane.height, : plane.width : _COLUMNS].astype(np.int16)
         before, self._before = self._before, luma
         self._unmarked = before is not None and before.shape == luma.shape and combed(before, luma)

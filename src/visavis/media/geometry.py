@@ -32,10 +32,11 @@ class Held:
 
         The matrix sends ``(x, y)`` of the stored picture to ``(a x + c y, b x + d y)`` of the shown one.
         """
-        data = picture.side_data.get(Type.DISPLAYMATRIX)
+        # Its keys are types; the stubs say strings.
+        data = picture.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
         if data is None:
             return cls()
-        a, b, _, c, d = (float(value) for value in np.frombuffer(data, np.int32)[:5])  # type: ignore[call-overload]
+        a, b, _, c, d = (float(value) for value in np.frombuffer(data, np.int32)[:5])
         if abs(a) + abs(d) >= abs(b) + abs(c):
             return cls(False, a < 0, d < 0)
         return cls(True, c < 0, b < 0)

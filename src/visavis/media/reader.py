@@ -11,6 +11,7 @@ import av.error
 
 from visavis.core.closing import Closing
 from visavis.core.errors import MediaError
+from visavis.media.animation import Animation, is_animation
 from visavis.media.colour import ToRgb
 from visavis.media.container import check_size, open_input, seek, sound_stream
 from visavis.media.frame import Frame, Pixels, Sound
@@ -73,7 +74,7 @@ class VideoReader(Closing):
         self._undisplayable = 0
         self._size: tuple[int, int] | None = None
         self._to_rgb = ToRgb()
-        self._pictures = CodedPictures(self.path, start)
+        self._pictures = Animation(self.path) if is_animation(self.path) else CodedPictures(self.path, start)
         try:
             self._frames = self._decode()
             self._first = next(self._frames, None)
@@ -154,21 +155,23 @@ class SoundReader(Closing):
 
     def __init__(self, path: Path, rate_hz: int = 16_000, *, start: Fraction = Fraction(0)) -> None:
         self.path, self.rate_hz = Path(path), rate_hz
-        self._container = open_input(self.path)
-        stream = sound_stream(self._container)
-        if start > 0 and stream is not None:
+        # An animated picture, which FFmpeg does not open, is silent.
+        self._container = None if is_animation(self.path) else open_input(self.path)
+        stream = None if self._container is None else sound_stream(self._container)
+        if start > 0 and stream is not None and self._container is not None:
             seek(self._container, stream, start)
 
     def close(self) -> None:
         """Close the file."""
-        self._container.close()
+        if self._container is not None:
+            self._container.close()
 
     @property
     def has_sound(self) -> bool:
         """Whether the file has a sound stream that can be decoded."""
-        return sound_stream(self._container) is not None
+        return self._container is not None and sound_stream(self._container) is not None
 
     def __iter__(self) -> Iterator[Sound]:
-        if self.has_sound:
+        if self._container is not None and self.has_sound:
             for first, samples in unbroken(self._container, "mono", self.rate_hz):
                 yield Sound(samples[0], self.rate_hz, Fraction(first, self.rate_hz))
