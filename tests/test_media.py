@@ -216,7 +216,7 @@ def test_a_full_disk_is_said_in_words_and_leaves_no_file(tmp_path: Path, monkeyp
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("visavis.media.writer.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OutputError, match="disk is full"):
         write(tmp_path / "a.mp4", [Fraction(0)])
     assert os.listdir(tmp_path) == []

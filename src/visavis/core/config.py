@@ -89,8 +89,8 @@ def check_volume(size: int, channels: Mapping[int, int]) -> None:
         values = count * (size // fold) ** 2
         if values > MOST_VALUES:
             raise ConfigError(
-                f"'size' {size} is too large for {count} channels at {size // fold}x{size // fold}: that makes {values:,} "
-                f"values, and a layer may put out {MOST_VALUES:,}"
+                f"'size' {size} is too large for {count} channels at {size // fold}x{size // fold}: that makes "
+                f"{values:,} values, and a layer may put out {MOST_VALUES:,}"
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -11,12 +11,11 @@ from typing import Protocol
 import av
 import numpy as np
 
+from visavis.media.animation import is_animation
 from visavis.media.container import open_input, sound_stream
 from visavis.media.samples import CHANNELS, Planes, unbroken
 
-# AAC comes in blocks of 1024 samples; at lower rates than these a block is longer than a frame, and so the end vague.
 _CHUNK = 1024
-_SOUND_RATES = (32_000, 44_100, 48_000)
 
 
 class SoundBeside(Protocol):
@@ -41,15 +40,20 @@ class SoundBeside(Protocol):
 
 
 class CarriedSound:
-    """A file's sound from time zero on, decoded as it is asked for."""
+    """A file's sound from time zero on, decoded as it is asked for.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file.
+        rates_hz: rates that may be used: the first that the sound's divides, or else the last.
+    """
+
+    def __init__(self, path: Path, rates_hz: Sequence[int]) -> None:
         self._container = open_input(path)
         stream = sound_stream(self._container)
         self.heard = stream is not None
         rate = stream.codec_context.sample_rate if stream is not None else 0
         channels = stream.codec_context.channels if stream is not None else 0
-        self.rate_hz = next((known for known in _SOUND_RATES if rate and known % rate == 0), 48_000)
+        self.rate_hz = next((known for known in rates_hz if rate and known % rate == 0), rates_hz[-1])
         self.layout = {1: "mono", 6: "5.1"}.get(channels, "stereo")
         self._pieces: Iterator[tuple[int, Planes]] = unbroken(self._container, self.layout, self.rate_hz)
         self._waiting = np.zeros((CHANNELS[self.layout], 0), np.float32)
@@ -57,9 +61,11 @@ class CarriedSound:
         self._ended = False
 
     @classmethod
-    def open(cls, path: Path) -> CarriedSound | None:
+    def open(cls, path: Path, rates_hz: Sequence[int]) -> CarriedSound | None:
         """Open a file's sound; None when it has no sound stream that can be decoded."""
-        sound = cls(path)
+        if is_animation(path):
+            return None
+        sound = cls(path, rates_hz)
         if sound.heard:
             return sound
         sound.close()

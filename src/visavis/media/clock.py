@@ -23,8 +23,9 @@ def at_constant_rate(frames: Iterator[Frame], fps: Fraction) -> Iterator[Frame]:
             yield replace(shown, time=number / fps)
             number += 1
         shown = frame
-    if shown is not None and (number == 0 or number / fps < shown.time + half):
+    while shown is not None and (number == 0 or number / fps < shown.time + half):
         yield replace(shown, time=number / fps)
+        number += 1
 
 
 def _is_due(ahead: Fraction, behind: Fraction, half: Fraction) -> bool:

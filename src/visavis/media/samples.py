@@ -12,6 +12,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from visavis.media.container import sound_stream, start_of
+from visavis.media.timeline import joined
 
 #: ``float32 [channels, N]``.
 Planes = NDArray[np.float32]
@@ -112,7 +113,8 @@ def _time(frame: av.AudioFrame, origin: Fraction, expected: Fraction | None) -> 
 
 
 def _frames(container: InputContainer) -> Iterator[av.AudioFrame]:
-    packets = container.demux(sound_stream(container))
+    stream = sound_stream(container)
+    packets = iter(()) if stream is None else joined(container, stream)
     while True:
         try:
             packet = next(packets, None)

@@ -21,7 +21,7 @@ from visavis.media.frame import Frame, Pixels
 from visavis.media.provenance import marks
 from visavis.media.reader import MediaInfo, SoundReader, VideoReader
 from visavis.media.still import is_picture, read_picture
-from visavis.media.writer import VideoWriter, check_output
+from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
 from visavis.motion.transfer import Mode, pose_distance
 from visavis.pipelines.analyse import Analyser, Seen
 from visavis.pipelines.load import choose_device, choose_precision, load_generator
@@ -110,7 +110,7 @@ def reenact_file(
     Args:
         source: picture, or video of which the first frame with a face is taken.
         driving: video of a talking head.
-        output: .mp4 to write.
+        output: video to write, of one of the kinds that :data:`visavis.media.forms.FORMS` lists.
         options: see :class:`ReenactOptions`.
         progress: called with frames done and the expected total, or None when unknown.
 
@@ -118,7 +118,7 @@ def reenact_file(
         VisavisError: bad input, no face, weights or output that cannot be used; nothing is left at ``output``.
     """
     inputs = [source, driving] + ([options.audio] if options.audio else [])
-    check_output(output, inputs, force=options.force)
+    check_output(output, inputs, force=options.force, kinds=VIDEO_KINDS)
     check_moving(driving)
     with ExitStack() as stack:
         reader = stack.enter_context(VideoReader(driving))
@@ -139,7 +139,14 @@ def reenact_file(
         began = time.perf_counter()
         last: Frame | None = None
         writer = stack.enter_context(
-            VideoWriter(output, size=frame_size, fps=reader.info.fps, sound=sound, metadata=marks(options.model))
+            VideoWriter(
+                output,
+                size=frame_size,
+                fps=reader.info.fps,
+                sound=sound,
+                metadata=marks(options.model),
+                replace=options.force,
+            )
         )
         expected = _expected_frames(reader.info)
         for frame in reenactor.stream(reader, analyser, driving_crop, sound_at):

@@ -20,7 +20,7 @@ from visavis.media.frame import Frame
 from visavis.media.provenance import marks
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.media.still import is_picture
-from visavis.media.writer import VideoWriter, check_output
+from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.call.between import BetweenChoice
 from visavis.pipelines.call.between import chosen as between_chosen
@@ -251,7 +251,7 @@ def decode_file(
 
     Args:
         call: a .vsv.
-        output: .mp4 to write.
+        output: video to write, of one of the kinds that :data:`visavis.media.forms.FORMS` lists.
         model: weights, where the header's name does not find them here.
         size: side of the pictures; None for the generator's own.
         device, precision, threads: as everywhere.
@@ -263,7 +263,7 @@ def decode_file(
     Raises:
         VisavisError: the call or the output cannot be used; nothing is left at ``output``.
     """
-    check_output(output, [call], force=force)
+    check_output(output, [call], force=force, kinds=VIDEO_KINDS)
     header = read_header(call)
     named = weights_for(header, model)
     weights = WeightsId.of(named)
@@ -278,7 +278,9 @@ def decode_file(
         decoder = stack.enter_context(CallDecoder(generator, weights, between=frames_between))
         began = time.perf_counter()
         writer = stack.enter_context(
-            VideoWriter(output, size=(side, side), fps=header.fps, sound=sound, metadata=marks(header.model))
+            VideoWriter(
+                output, size=(side, side), fps=header.fps, sound=sound, metadata=marks(header.model), replace=force
+            )
         )
         written = 0
         for written, frame in enumerate(filled(decoder.play(CallReader(call)), decoder, header.fps), 1):
