@@ -23,7 +23,7 @@ from visavis.codec.sound import RATE_HZ, Piece, SoundEncoder
 from visavis.codec.stills import encode_still
 from visavis.core.errors import CodecError
 from visavis.generators.base import Generator
-from visavis.media.frame import Frame
+from visavis.media.frame import Frame, Sound
 from visavis.media.synthetic import Pose, TalkingFace, draw
 from visavis.media.writer import VideoWriter
 from visavis.pipelines.call import painter as painting
@@ -31,7 +31,7 @@ from visavis.pipelines.call.decoder import CallDecoder, filled
 from visavis.pipelines.call.heard import HeardSound
 from visavis.pipelines.call.hearing import Hearing
 from visavis.pipelines.call.settings import CallSettings
-from visavis.pipelines.call.sound_files import CallSound
+from visavis.pipelines.call.sound_files import CallSound, SoundTrack
 
 FRAMES = 16
 SECONDS = Fraction(FRAMES, 25)
@@ -282,3 +282,20 @@ def test_pieces_of_many_pivots_are_let_go(generator: Generator):
         held = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
     assert held < 1 << 20
+
+
+def test_sound_that_begins_hours_later_is_not_awaited_in_memory():
+    """What a file claims of its sound's beginning makes no silence but that of the frames."""
+    voice = np.arange(1, 4801, dtype=np.float32)
+    chunks = [
+        Sound(voice[:2000], RATE_HZ, Fraction(5000)),
+        Sound(voice[2000:], RATE_HZ, 5000 + Fraction(2000, RATE_HZ)),
+    ]
+    track = SoundTrack(chunks)
+    tracemalloc.start()
+    assert not track.until(Fraction(1)).any()
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    late = SoundTrack([Sound(s.samples, RATE_HZ, s.time - 5000 + Fraction(1, 100)) for s in chunks])
+    parts = np.concatenate([late.until(Fraction(n, 25)) for n in range(1, 5)])
+    assert np.array_equal(parts, np.concatenate([np.zeros(480), voice, np.zeros(7680 - 480 - 4800)]))

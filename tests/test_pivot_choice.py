@@ -100,11 +100,11 @@ def test_sound_lies_beside_its_pictures_in_a_file_and_goes_at_once_in_a_call(gen
 class Choice:
     """A chooser over a generator that is not asked to paint."""
 
-    def __init__(self, generator: Generator, *, kbps: float | None = 50) -> None:
+    def __init__(self, generator: Generator, *, drop_db: float = NO_CHECK) -> None:
         layout = generator.layout
         table = plain_table(layout.size, layout.keypoints)
-        settings = CallSettings(kbps=kbps, angles=(10, 10, 10), quality_drop_db=NO_CHECK)
-        self.chooser = PivotChooser(Painter(generator, table, Mode.ADAPTIVE), settings, budget(kbps))
+        settings = CallSettings(kbps=50, angles=(10, 10, 10), quality_drop_db=drop_db)
+        self.chooser = PivotChooser(Painter(generator, table, Mode.ADAPTIVE), settings, budget(50))
         self.picture = draw(64, 1)
         self.vector = np.zeros(layout.size, np.float32)
 
@@ -142,6 +142,17 @@ def test_a_bad_face_is_waited_out_but_not_for_long(generator: Generator):
     assert choice.sent(choice.moment(40, 0.2)) is None
     better = choice.moment(40, 0.7)
     assert choice.sent(better) == better.angles
+
+
+def test_one_fall_in_quality_alone_brings_no_pivot(generator: Generator, monkeypatch: pytest.MonkeyPatch):
+    """A blink is over before its picture would have come; two groups in a row ask for one."""
+    choice = Choice(generator, drop_db=5)
+    first = choice.moment(0, 0.8)
+    choice.chooser.open([first])
+    qualities = iter([30.0, 20.0, 30.0, 20.0, 20.0])
+    monkeypatch.setattr(choice.chooser, "_quality", lambda *given: next(qualities))
+    assert choice.sent(first, [first]) is None  # its own group is not looked at
+    assert [choice.sent(choice.moment(0, 0.8)) is None for _ in range(5)] == [True, True, True, True, False]
 
 
 def test_a_face_that_is_lost_in_coding_gives_way_to_the_next_best(

@@ -38,6 +38,8 @@ _NEAR = 0.5
 #: A face less ready than this share of the readiest that was seen is waited out, for so long.
 _READY_SHARE = 0.6
 _MOST_WAIT_S = 1.3
+#: Groups in a row whose frames must have fallen in quality: one alone may be a blink.
+_FALLS = 2
 #: The readiest face counts less as time goes by: half after a minute.
 _FORGET_A_SECOND = 0.5 ** (1 / 60)
 
@@ -101,6 +103,7 @@ class PivotChooser:
         self._current: int | None = None
         self._readiest = 0.0
         self._waited_s = 0.0
+        self._falls = 0
         self.count = 0
 
     def packets_again(self, number: int) -> list[bytes]:
@@ -148,12 +151,12 @@ class PivotChooser:
         chosen, good = self._best(held, moment, mel, others) if held else (None, False)
         best = self._readiest_near(moment, others)
         self._readiest = max(self._readiest * _FORGET_A_SECOND**seconds, best.ready)
-        if not good and (chosen is None or (self._credit.allows and not self._waits(best, seconds))):
+        if not good and (chosen is None or self._is_due(moment, chosen, best, seconds)):
             fresh = self._new(best) or self._new(moment)
             if fresh is not None:
                 return fresh, fresh.packets
         if good:
-            self._waited_s = 0.0
+            self._falls, self._waited_s = 0, 0.0
         if chosen is None:
             raise FaceError("no face was found in a pivot")
         self._current = chosen.number
@@ -167,6 +170,12 @@ class PivotChooser:
         """The readiest face among those turned as ``moment`` is."""
         near = [other for other in others if self._apart(moment, other) <= _NEAR]
         return max([moment, *near], key=lambda candidate: candidate.ready)
+
+    def _is_due(self, moment: Moment, chosen: Sent, best: Moment, seconds: float) -> bool:
+        """Whether a new pivot is sent now that the one chosen does not serve."""
+        self._falls += 1
+        fell = self._falls >= _FALLS or self._distance(moment, chosen) > 1
+        return fell and self._credit.allows and not self._waits(best, seconds)
 
     def _waits(self, best: Moment, seconds: float) -> bool:
         """Whether a readier face is worth waiting for."""
@@ -226,6 +235,6 @@ class PivotChooser:
             self._credit.spent(sum(map(len, packets)))
             sent = Sent(number, likeness, moment, packets)
             self._store.put(number, sent)
-            self._current, self._waited_s = number, 0.0
+            self._current, self._waited_s, self._falls = number, 0.0, 0
             return sent
         return None

@@ -32,21 +32,23 @@ class SoundTrack:
 
     def __init__(self, chunks: Iterable[Sound]) -> None:
         self._chunks = iter(chunks)
-        self._waiting = np.zeros(0, np.float32)
+        self._chunk: Sound | None = None  # that is not given in full
         self._given = 0
 
     def until(self, time: Fraction) -> Samples:
         """Samples from where the last call ended up to ``time``, silence where the file has none."""
-        end = round(time * RATE_HZ)
-        count = end - self._given
-        while len(self._waiting) < count and (chunk := next(self._chunks, None)) is not None:
-            gap = round(chunk.time * RATE_HZ) - self._given - len(self._waiting)
-            silence = np.zeros(max(gap, 0), np.float32)
-            self._waiting = np.concatenate([self._waiting, silence, chunk.samples[max(-gap, 0) :]])
-        samples = self._waiting[:count]
-        self._waiting = self._waiting[count:]
-        self._given = end
-        return np.pad(samples, (0, count - len(samples)))
+        begin, self._given = self._given, round(time * RATE_HZ)
+        out = np.zeros(self._given - begin, np.float32)
+        while (chunk := self._chunk or next(self._chunks, None)) is not None:
+            first = round(chunk.time * RATE_HZ)
+            end = first + len(chunk.samples)
+            here, there = max(first, begin), min(end, self._given)
+            if there > here:
+                out[here - begin : there - begin] = chunk.samples[here - first : there - first]
+            self._chunk = chunk if end > self._given else None
+            if self._chunk is not None:
+                break
+        return out
 
 
 class CallSound:
