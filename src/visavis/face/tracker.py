@@ -30,7 +30,8 @@ _LOOKS_EVERY, _LOOKS_SHARE, _ADOPTED_AFTER = 10, 0.1, 75
 _AROUND = 2.5  # side of the square in which a small face is followed, in sides of the face
 _LARGE = 0.4  # share of the frame's shorter side from which on a face needs no square of its own
 _AGREED = 0.1  # of a face's side: mean distance of the points of two looks at a small face
-_BLURRED = 0.2  # share of the frame's longer side below which a face is looked at again from near
+# Share of the frame's longer side below which a detector says only roughly where a face is: it is looked at from near.
+_SMALL = 0.2
 
 
 @dataclass(frozen=True)
@@ -188,8 +189,9 @@ class FaceTracker(Closing):
             self.jumps += jumped
             if jumped or self._cut or len(seen) > 1 or self._found % _LOOKS_EVERY == 0:
                 self._compare(sight, pixels)
-            self._region = self._region_for(sight, pixels) if sight.close else None
-        if (not self._video or last is None) and not sight.close and face.side < _BLURRED * max(pixels.shape[:2]):
+            small = sight.close or face.side < _SMALL * max(pixels.shape[:2])
+            self._region = self._region_for(sight, pixels) if small else None
+        if (not self._video or last is None) and not sight.close and face.side < _SMALL * max(pixels.shape[:2]):
             again = self._again(face, pixels)
             face = again if again is not None and _same(face, again) else face
         if sight.wide:
