@@ -10,7 +10,7 @@ import pytest
 
 from scenes import ground, put, small_face
 from visavis.face.landmarks import FaceMesher
-from visavis.face.search import FaceSearch
+from visavis.face.search import FaceSearch, Square
 from visavis.face.tracker import FaceTracker
 from visavis.face.types import Face
 from visavis.media.drawn import draw
@@ -133,6 +133,13 @@ def test_the_face_in_the_middle_can_be_asked_for():
     scene = put(ground(400, 900), (draw(380, 1), 10, 10), (draw(240, 4), 420, 80))
     faces, _ = follow([scene], None)
     assert at(faces[0]) == pytest.approx(540, abs=25)
+
+
+@pytest.mark.parametrize("left", [-300, -90, 20, 95, 400])
+def test_a_square_cuts_what_lies_inside_the_frame(left: int):
+    columns = np.tile(np.arange(100, dtype=np.uint8)[None, :, None], (60, 1, 3))
+    inside = [x for x in range(left, left + 100) if 0 <= x < 100]
+    assert Square(left, -10, 100).cut(columns)[:, :, 0].tolist() == [inside] * 60
 
 
 def patterns(height: int, width: int, seed: int) -> list[Pixels]:
