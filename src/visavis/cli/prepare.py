@@ -35,6 +35,7 @@ def prepare(
         float, typer.Option(min=0.0, max=1.0, help="Share of identities held back where the data set does not say.")
     ] = 0.05,
     videos: Annotated[Path | None, typer.Option(help="Folder of VoxCeleb's videos, if elsewhere.")] = None,
+    face: Annotated[int, typer.Option(min=0, max=3, help="Which face of each video, 0 for the largest.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace existing shards.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -46,7 +47,7 @@ def prepare(
     from visavis.training.data.prepare import prepare as run
 
     count = workers or (0 if ray else 1)
-    options = PrepareOptions(count, ray, limit, int(shard_mb * _MB), val_share, videos, force)
+    options = PrepareOptions(count, ray, limit, int(shard_mb * _MB), val_share, videos, force, face)
     try:
         with progress_bar("prepare", "clips/s") as progress:
             report = run(dataset, output, options, progress=progress)

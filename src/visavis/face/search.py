@@ -54,7 +54,8 @@ class Square:
 
     def cut(self, pixels: Pixels) -> Pixels:
         """The part of it that lies inside the frame, as a view; nothing is resampled."""
-        return pixels[max(self.top, 0) : self.top + self.side, max(self.left, 0) : self.left + self.side]
+        bottom, right = max(self.top + self.side, 0), max(self.left + self.side, 0)
+        return pixels[max(self.top, 0) : bottom, max(self.left, 0) : right]
 
     def out_of(self, face: Face) -> Face:
         """Turn a face found in :meth:`cut` into pixels of the frame."""

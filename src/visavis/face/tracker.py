@@ -21,14 +21,17 @@ _REACH = 2.0  # within which a face is the same one, and not another person's
 _ELSEWHERE = 0.8  # from which on it did not move there, but was cut there
 _SIZE_REACH, _SIZE_CUT = 2.2, 1.4  # the same as factors of size
 # Frames for which a lost face is waited for, before another one is followed.
-_WAIT_FOR_ONE = 5  # that is alone in view, and was, but looks different
+_WAIT_FOR_ONE = 12  # that is alone in view, and was, but looks different
 _WAIT_FOR_ANOTHER = 25  # when there are several, or that stood beside the followed one
+# Another picture, not another place in it: samples a side, and how many of them change how much (of 255).
+_SAMPLES, _CHANGE, _CHANGED_SHARE = 24, 24, 0.5
 _EAGER, _SEARCH_EVERY = 3, 5
 _LOOKS_EVERY, _LOOKS_SHARE, _ADOPTED_AFTER = 10, 0.1, 75
 _AROUND = 2.5  # side of the square in which a small face is followed, in sides of the face
 _LARGE = 0.4  # share of the frame's shorter side from which on a face needs no square of its own
 _AGREED = 0.1  # of a face's side: mean distance of the points of two looks at a small face
-_BLURRED = 0.2  # share of the frame's longer side below which a face is looked at again from near
+# Share of the frame's longer side below which a detector says only roughly where a face is: it is looked at from near.
+_SMALL = 0.2
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ class FaceTracker(Closing):
         self._looks: Looks | None = None
         self._others: list[Face] = []
         self._region: Square | None = None
-        self._alone = False
+        self._alone = self._cut = False
+        self._shot: Pixels | None = None  # samples of the frame in which the face was found last
         self._missed = self._found = 0
         self._since: int | None = None  # the find from which on the followed face has looked different
         self.jumps = 0
@@ -89,21 +93,30 @@ class FaceTracker(Closing):
 
     def find(self, pixels: Pixels) -> Face | None:
         """Return the followed face in one RGB frame ``uint8 [H, W, 3]``, or None when it is not seen."""
+        shot = _samples(pixels)
+        self._cut = self._shot is not None and _changed(self._shot, shot)
         seen: list[_Sight] = []
         for sights in self._ways(pixels, seen):
             seen += [sight for sight in sights if not any(_same(sight.face, other.face) for other in seen)]
             sight = self._followed(seen, pixels)
             if sight is not None:
-                return self._take(sight, seen, pixels)
-        sight = self._anew(seen, pixels)
-        if sight is not None:
-            return self._take(sight, seen, pixels)
-        self._missed += 1
-        return None
+                break
+        else:
+            sight = self._anew(seen, pixels)
+        if sight is None:
+            self._missed += 1
+            return None
+        self._shot = shot
+        return self._take(sight, seen, pixels)
+
+    def begin_anew(self) -> None:
+        """Forget the followed face: the next frame is as the first."""
+        self._last, self._looks, self._since, self._region, self._shot = None, None, None, None, None
+        self._others, self._alone, self._missed = [], False, 0
 
     def _ways(self, pixels: Pixels, seen: list[_Sight]) -> Iterator[list[_Sight]]:
         """Yield what is seen by each way of looking, the cheapest first."""
-        if self._region is not None:
+        if self._region is not None and not self._cut:
             faces = self._near.faces(self._region.cut(pixels))
             close = [_Sight(self._region.out_of(face), True, False) for face in faces]
             if close and self._since is not None:
@@ -111,7 +124,7 @@ class FaceTracker(Closing):
                 if self._found % _LOOKS_EVERY == 1:
                     close += self._small(pixels, close)
             yield close
-        if self._alone:
+        if self._alone and self._since is None and not self._cut:
             yield [_Sight(face, False, False) for face in self._one.faces(pixels)]
         yield [_Sight(face, False, True) for face in self._all.faces(pixels)]
         if not self._video or self._missed < _EAGER or self._missed % _SEARCH_EVERY == 0:
@@ -161,6 +174,8 @@ class FaceTracker(Closing):
         beside = any(_way(other, best.face) < 1 for other in self._others)
         if self._unlikeness(best, pixels) < ALIKE and not beside:
             return best
+        if self._cut:
+            return self._ranked(seen, pixels) or best
         sole = len(seen) == 1 and not self._others
         return best if self._missed >= (_WAIT_FOR_ONE if sole else _WAIT_FOR_ANOTHER) else None
 
@@ -172,10 +187,11 @@ class FaceTracker(Closing):
         jumped = last is not None and (_way(last, face) > _ELSEWHERE or _factor(last, face) > _SIZE_CUT)
         if self._video:
             self.jumps += jumped
-            if jumped or len(seen) > 1 or self._found % _LOOKS_EVERY == 0:
+            if jumped or self._cut or len(seen) > 1 or self._found % _LOOKS_EVERY == 0:
                 self._compare(sight, pixels)
-            self._region = self._region_for(sight, pixels) if sight.close else None
-        if (not self._video or last is None) and not sight.close and face.side < _BLURRED * max(pixels.shape[:2]):
+            small = sight.close or face.side < _SMALL * max(pixels.shape[:2])
+            self._region = self._region_for(sight, pixels) if small else None
+        if (not self._video or last is None) and not sight.close and face.side < _SMALL * max(pixels.shape[:2]):
             again = self._again(face, pixels)
             face = again if again is not None and _same(face, again) else face
         if sight.wide:
@@ -210,6 +226,19 @@ class FaceTracker(Closing):
             if math.dist(self._region.middle, (x, y)) < 0.1 * self._region.side and 0.75 < share < 1.3:
                 return self._region
         return Square.around(x, y, _AROUND * side)
+
+
+def _samples(pixels: Pixels) -> Pixels:
+    """A few pixels from all over the frame; taking them costs nothing."""
+    height, width = pixels.shape[:2]
+    rows = (np.arange(_SAMPLES) * height) // _SAMPLES
+    return pixels[rows[:, None], (np.arange(_SAMPLES) * width) // _SAMPLES]
+
+
+def _changed(one: Pixels, other: Pixels) -> bool:
+    """Whether two frames are of different shots."""
+    change = np.abs(one.astype(np.int16) - other).max(-1) > _CHANGE
+    return bool(change.mean() > _CHANGED_SHARE)
 
 
 def _way(one: Face, other: Face) -> float:

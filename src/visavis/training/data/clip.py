@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.audio.mel import RATE_HZ, STEP_SAMPLES, WINDOW_SAMPLES, log_mel
+from visavis.core.closing import Closing
 from visavis.core.errors import DataError, OutputError, VisavisError
 from visavis.media.frame import Frame
-from visavis.training.data.framing import choose_crop
+from visavis.training.data.framing import MovingSquare, choose_framing
 from visavis.training.data.quality import Thresholds, measure, sharpness
 from visavis.training.data.shards import ClipRecord, Priors, code_mask
 from visavis.training.data.sources import ClipTask
@@ -104,25 +106,43 @@ class _Seen:
     meshes: list[NDArray[np.float32] | None] = field(default_factory=list)
     masks: list[NDArray[np.uint8]] = field(default_factory=list)
     sharpness: list[float] = field(default_factory=list)
-    steady: bool = True
+    cuts: list[int] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """In which share of the frames the face is seen."""
+        return sum(mesh is not None for mesh in self.meshes) / max(len(self.meshes), 1)
 
 
 def _as_it_is(task: ClipTask, info: MediaInfo) -> ClipRecord | None:
     """The record with the file's own coding, or None when it has to be coded anew."""
     if not _may_stay_as_it_is(task, info):
         return None
-    seen = _follow(_steady(task.path))
-    return _record(task, seen, task.path.read_bytes(), side=SIZE) if seen.steady else None
+    with _Follower(0) as follower:
+        for pixels in _steady(task.path):
+            if pixels is None:
+                return None
+            follower.see(pixels)
+    # Where the face comes late, the clip begins with it, which takes another coding.
+    if follower.seen.share < _LEAST_SEEN:
+        return None
+    return _record(task, follower.seen, task.path.read_bytes(), side=SIZE)
 
 
 def _may_stay_as_it_is(task: ClipTask, info: MediaInfo) -> bool:
     """Whether the file's own coding may go into the shard: nothing is gained by coding it again."""
     form = (info.width, info.height, info.fps, info.codec) == (SIZE, SIZE, Fraction(FPS), "h264")
-    whole = task.boxes is None and not task.start and task.seconds is None and task.path.suffix.lower() == ".mp4"
+    whole = (
+        task.boxes is None
+        and not task.start
+        and task.seconds is None
+        and not task.face
+        and task.path.suffix.lower() == ".mp4"
+    )
     brief = info.duration is not None and info.duration <= LONGEST_S
     # OpenCV, which decodes it in training, knows neither odd pixels nor high dynamic range.
     plain = info.square_pixels and not info.hdr
-    return form and plain and whole and brief and task.path.stat().st_size <= _MOST_BYTES_AS_IT_IS
+    return form and plain and whole and brief and not task.face and task.path.stat().st_size <= _MOST_BYTES_AS_IT_IS
 
 
 def _steady(path: Path) -> Iterator[Pixels | None]:
@@ -137,49 +157,80 @@ def _steady(path: Path) -> Iterator[Pixels | None]:
             yield frame.pixels
 
 
-def _follow(pictures: Iterable[Pixels | None]) -> _Seen:
-    """Track the face, segment the person and measure sharpness in crops ``uint8 [256, 256, 3]``."""
-    from visavis.face.segmentation import Segmenter
-    from visavis.face.tracker import FaceTracker
+class _Follower(Closing):
+    """Tracks the face, segments the person and measures sharpness in crops ``uint8 [256, 256, 3]``.
 
-    found = _Seen()
-    with FaceTracker() as tracker, Segmenter() as segmenter:
-        for number, pixels in enumerate(pictures):
-            if pixels is None:
-                found.steady = False
-                break
-            face = tracker.find(pixels)
-            found.masks.append(code_mask(segmenter.mask(pixels)))
-            if face is None:
-                found.meshes.append(None)
-                continue
-            mesh = face.mesh * np.float32(2 / SIZE) - np.array([1, 1, 0], np.float32)
-            found.meshes.append(mesh)
-            if number % _SHARPNESS_EVERY == 0 or not found.sharpness:
-                found.sharpness.append(sharpness(pixels, mesh))
-    return found
+    Args:
+        which: 0 for the largest face, None for the one in the middle.
+
+    Attributes:
+        seen: what was seen so far.
+    """
+
+    def __init__(self, which: int | None) -> None:
+        from visavis.face.segmentation import Segmenter
+        from visavis.face.tracker import FaceTracker
+
+        self._tracker, self._segmenter = FaceTracker(which), Segmenter()
+        self.seen = _Seen()
+
+    def close(self) -> None:
+        """Free MediaPipe's graphs."""
+        self._tracker.close()
+        self._segmenter.close()
+
+    def see(self, pixels: Pixels, elsewhere: Callable[[], Pixels | None] | None = None) -> Pixels:
+        """Take the next crop.
+
+        Args:
+            pixels: the crop.
+            elsewhere: asked where the face is not seen: another crop of the same frame that shows it, or None.
+
+        Returns:
+            The crop that was used.
+        """
+        seen, jumps = self.seen, self._tracker.jumps
+        face = self._tracker.find(pixels)
+        other = elsewhere() if face is None and elsewhere is not None else None
+        if other is not None:
+            # The crop moved, so that nothing is where it was in the one before.
+            self._tracker.begin_anew()
+            pixels, face = other, self._tracker.find(other)
+        if seen.meshes and (other is not None or self._tracker.jumps != jumps):
+            seen.cuts.append(len(seen.meshes))
+        seen.masks.append(code_mask(self._segmenter.mask(pixels)))
+        mesh = None if face is None else face.mesh * np.float32(2 / SIZE) - np.array([1, 1, 0], np.float32)
+        if mesh is not None and (len(seen.meshes) % _SHARPNESS_EVERY == 0 or not seen.sharpness):
+            seen.sharpness.append(sharpness(pixels, mesh))
+        seen.meshes.append(mesh)
+        return pixels
 
 
 def _cut(task: ClipTask, info: MediaInfo, track: BoxTrack | None, scratch: Path | None) -> ClipRecord:
     """Crop, resample to 25 fps and code the pictures anew."""
     from visavis.media.writer import VideoWriter
 
-    crop = choose_crop(task, info, track)
+    framing = choose_framing(task, info, track)
+    task = _begun_at(task, framing.start)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch, prefix="clip-")))
         target = folder / "clip.mp4"
+        follower = stack.enter_context(_Follower(None))
+        # Boxes say where the face is; a face elsewhere is another one's.
+        square = stack.enter_context(MovingSquare(framing.crop, task.face if track is None else None))
         with VideoWriter(target, size=(SIZE, SIZE), fps=Fraction(FPS)) as writer:
-
-            def crops() -> Iterator[Pixels]:
-                for frame in _frames(task):
-                    pixels = crop.cut(frame.pixels, SIZE)
-                    writer.write(Frame(pixels, frame.time))
-                    yield pixels
-
-            seen = _follow(crops())
-            if not seen.meshes:
+            for frame in _frames(task):
+                pixels = square.crop.cut(frame.pixels, SIZE)
+                writer.write(Frame(follower.see(pixels, partial(square.elsewhere, frame.pixels, SIZE)), frame.time))
+            if not follower.seen.meshes:
                 raise DataError(f"{task.path}: no frame at {float(task.start):.1f} s, where the clip begins")
-        return _record(task, seen, target.read_bytes(), side=crop.side)
+        return _record(task, follower.seen, target.read_bytes(), side=square.crop.side)
+
+
+def _begun_at(task: ClipTask, start: Fraction) -> ClipTask:
+    """The same clip from a later start on, with the same end."""
+    seconds = None if task.seconds is None else task.seconds - (start - task.start)
+    return replace(task, start=start, seconds=seconds)
 
 
 def _frames(task: ClipTask) -> Iterator[Frame]:
@@ -216,6 +267,7 @@ def _record(task: ClipTask, found: _Seen, video: bytes, *, side: float) -> ClipR
         "fps": FPS,
         "seconds": len(meshes) / FPS,
         "start_s": float(task.start),
+        "cuts": found.cuts,
         "cut_short": len(meshes) == LONGEST_S * FPS,
         "sound_is_speech": speech and priors.mel is not None,
         "keep": fault is None,

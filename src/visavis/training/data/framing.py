@@ -1,14 +1,16 @@
-"""The one square of a clip: where the face is, looked at here and there through the clip."""
+"""The square of a clip: where the face is, looked at here and there, and where it is after a cut."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.core.closing import Closing
 from visavis.core.errors import DataError
 from visavis.training.data.sources import ClipTask
 from visavis.training.data.voxceleb import TRACK_FPS, BoxTrack
@@ -17,17 +19,33 @@ if TYPE_CHECKING:
     from visavis.face.align import Crop
     from visavis.face.tracker import FaceTracker
     from visavis.face.types import Face
-    from visavis.media.frame import Frame
+    from visavis.media.frame import Frame, Pixels
     from visavis.media.reader import MediaInfo
 
 _LOOKS = 40
 _LOOK_S = 10
+_LOOK_EVERY_S, _LATE_EVERY_S = Fraction(1, 5), Fraction(1)
+_LATE_S = 1
+_SIZE_CUT = 1.4
 _AROUND_BOX = 1.6
 _LOOK_SIZE = 320
 
 
-def choose_crop(task: ClipTask, info: MediaInfo, track: BoxTrack | None) -> Crop:
-    """Return one square for the whole clip.
+@dataclass(frozen=True)
+class Framing:
+    """What is taken of a clip.
+
+    Attributes:
+        crop: the square, up to the first cut.
+        start: seconds in the video at which the face is first seen, or the clip's start where that is about the same.
+    """
+
+    crop: Crop
+    start: Fraction
+
+
+def choose_framing(task: ClipTask, info: MediaInfo, track: BoxTrack | None) -> Framing:
+    """Return the square that suits the first ten seconds with a face, however late they are, and where they begin.
 
     Raises:
         DataError: no face is found, or none where the boxes are.
@@ -35,11 +53,79 @@ def choose_crop(task: ClipTask, info: MediaInfo, track: BoxTrack | None) -> Crop
     from visavis.face.align import crop_for
 
     if track is not None:
-        return crop_for(_faces_in_boxes(task, info, track), info.height, info.width, crop=True)
-    faces = _largest_faces(task)
-    if not faces:
-        raise DataError(f"{task.path}: no face in the first {_LOOK_S} s of the clip")
-    return crop_for(faces, info.height, info.width)
+        return Framing(crop_for(_faces_in_boxes(task, info, track), info.height, info.width, crop=True), task.start)
+    found = list(_first_faces(task))
+    if not found:
+        which = f"face number {task.face} was not found; 0 is the largest" if task.face else "no face was found"
+        raise DataError(f"{task.path}: {which} in the clip ({info.width}x{info.height}); if there is one, crop to it")
+    begin = found[0][0]
+    start = begin if begin - task.start > _LATE_S else task.start
+    return Framing(crop_for([face for _, face in found], info.height, info.width), start)
+
+
+class MovingSquare(Closing):
+    """The square of a clip, which goes after a face that a cut has put elsewhere.
+
+    Args:
+        crop: where it begins.
+        which: the face to look for, 0 for the largest; None never moves the square.
+
+    Attributes:
+        crop: where it is.
+    """
+
+    def __init__(self, crop: Crop, which: int | None) -> None:
+        from visavis.face.tracker import FaceTracker
+
+        self.crop = crop
+        self._tracker = None if which is None else FaceTracker(which)
+
+    def close(self) -> None:
+        """Free the tracker."""
+        if self._tracker is not None:
+            self._tracker.close()
+
+    def elsewhere(self, pixels: Pixels, size: int) -> Pixels | None:
+        """Look in a full frame for a face that the square does not show; move there and cut it.
+
+        Returns:
+            ``uint8 [size, size, 3]``, or None, with the square where it was, when no face is outside of it.
+        """
+        from visavis.face.align import crop_for
+
+        face = None if self._tracker is None else self._tracker.find(pixels)
+        if face is None:
+            return None
+        old, new = self.crop, crop_for([face], *pixels.shape[:2])
+        x, y = face.middle
+        inside = old.left < x < old.left + old.side and old.top < y < old.top + old.side
+        if inside and 1 / _SIZE_CUT < new.side / old.side < _SIZE_CUT:
+            return None
+        self.crop = new
+        return new.cut(pixels, size)
+
+
+def _first_faces(task: ClipTask) -> Iterator[tuple[Fraction, Face]]:
+    """Yield when and where the face is, from the first sight of it on: for ten seconds, and no further than a cut."""
+    from visavis.face.tracker import FaceTracker
+    from visavis.media.reader import VideoReader
+
+    begin: Fraction | None = None
+    due = task.start
+    with VideoReader(task.path, start=task.start) as reader, FaceTracker(task.face) as tracker:
+        for frame in reader:
+            late = frame.time >= (task.start if begin is None else begin) + _LOOK_S
+            if (late and begin is not None) or (task.seconds is not None and frame.time >= task.start + task.seconds):
+                return
+            if frame.time < due:
+                continue
+            due = frame.time + (_LATE_EVERY_S if late else _LOOK_EVERY_S)
+            face = tracker.find(frame.pixels)
+            if tracker.jumps:
+                return
+            if face is not None:
+                begin = frame.time if begin is None else begin
+                yield frame.time, face
 
 
 def _looks(task: ClipTask, every_s: Fraction, until_s: Fraction) -> Iterator[Frame]:
@@ -54,15 +140,6 @@ def _looks(task: ClipTask, every_s: Fraction, until_s: Fraction) -> Iterator[Fra
             if frame.time >= due:
                 due = frame.time + every_s
                 yield frame
-
-
-def _largest_faces(task: ClipTask) -> list[Face]:
-    from visavis.face.tracker import FaceTracker
-
-    until = Fraction(_LOOK_S) if task.seconds is None else min(task.seconds, Fraction(_LOOK_S))
-    with FaceTracker(video=False) as tracker:
-        looks = _looks(task, Fraction(1, 5), until)
-        return [face for frame in looks if (face := tracker.find(frame.pixels)) is not None]
 
 
 def _faces_in_boxes(task: ClipTask, info: MediaInfo, track: BoxTrack) -> list[Face]:

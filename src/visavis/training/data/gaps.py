@@ -64,8 +64,11 @@ def load_stretches(folder: Path, split: str, stride: int) -> list[Stretch]:
 
 def _decode(record: ClipRecord, stride: int) -> list[Stretch]:
     priors = Priors.decode(record.priors)
+    cuts = record.info.get("cuts", [])  # what lies between two shots, nobody has seen
     wanted = [
-        first for first in range(0, len(priors.seen) - RUN + 1, RUN * stride) if priors.seen[first : first + RUN].all()
+        first
+        for first in range(0, len(priors.seen) - RUN + 1, RUN * stride)
+        if priors.seen[first : first + RUN].all() and not any(first < cut < first + RUN for cut in cuts)
     ]
     pictures: dict[int, Pixels] = {}
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:

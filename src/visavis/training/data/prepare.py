@@ -45,6 +45,7 @@ class PrepareOptions:
         val_share: share of the identities held back where the data set does not say.
         videos: where VoxCeleb's videos lie, if elsewhere.
         force: replace shards that are there, and discard an unfinished run of another data set.
+        face: which face of each video, 0 for the largest.
     """
 
     workers: int = 0
@@ -54,6 +55,7 @@ class PrepareOptions:
     val_share: float = VAL_SHARE
     videos: Path | None = None
     force: bool = False
+    face: int = 0
 
 
 def prepare(
@@ -70,12 +72,14 @@ def prepare(
     """
     options = options or PrepareOptions()
     found = find_clips(dataset, videos=options.videos, val_share=options.val_share)
-    found = replace(found, clips=found.clips[: options.limit])
+    found = replace(found, clips=tuple(replace(clip, face=options.face) for clip in found.clips[: options.limit]))
     _check_output(output, options.force)
     if not found.clips:
         raise DataError(f"{dataset}: none of its {len(found.missing)} videos is there")
     started = time.monotonic()
-    wanted = {"dataset": str(dataset.resolve()), "size": SIZE, "fps": FPS}
+    wanted: dict[str, str | int] = {"dataset": str(dataset.resolve()), "size": SIZE, "fps": FPS}
+    if options.face:
+        wanted["face"] = options.face
     with Parts(output, wanted, force=options.force) as parts:
         try:
             report = _prepare(found, parts, output, options, progress)

@@ -43,6 +43,7 @@ class ClipTask:
         boxes: file with the face's boxes (see :mod:`visavis.training.data.voxceleb`), or None to look for a face.
         start: seconds at which the clip begins in the video.
         seconds: length of the clip, or None for all that follows (or what the boxes say).
+        face: which face, 0 for the largest; boxes say it themselves.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ClipTask:
     boxes: Path | None = None
     start: Fraction = Fraction(0)
     seconds: Fraction | None = None
+    face: int = 0
 
 
 @dataclass(frozen=True)
