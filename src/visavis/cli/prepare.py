@@ -36,6 +36,9 @@ def prepare(
     ] = 0.05,
     videos: Annotated[Path | None, typer.Option(help="Folder of VoxCeleb's videos, if elsewhere.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing shards.")] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read videos outside of DATASET to which links in it lead.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Turn videos into shards: tracked faces with their priors, ready for training.
@@ -46,7 +49,7 @@ def prepare(
     from visavis.training.data.prepare import prepare as run
 
     count = workers or (0 if ray else 1)
-    options = PrepareOptions(count, ray, limit, int(shard_mb * _MB), val_share, videos, force)
+    options = PrepareOptions(count, ray, limit, int(shard_mb * _MB), val_share, videos, force, follow_links)
     try:
         with progress_bar("prepare", "clips/s") as progress:
             report = run(dataset, output, options, progress=progress)

@@ -64,6 +64,8 @@ def find_clips(dataset: Path, split: str) -> list[ClipEntry]:
 
 
 def _entry(dataset: Path, row: dict[str, str]) -> ClipEntry:
+    if {"/", "\\", "\0"} & set(row["id"]):
+        raise DataError(f"{dataset}: the manifest's '{row['id'][:80]}' is no id; it is the name of a file in clips/")
     return ClipEntry(
         name=row["id"],
         identity=row["identity"],

@@ -45,6 +45,7 @@ class PrepareOptions:
         val_share: share of the identities held back where the data set does not say.
         videos: where VoxCeleb's videos lie, if elsewhere.
         force: replace shards that are there, and discard an unfinished run of another data set.
+        follow_links: whether links in the data set may lead to files outside of it.
     """
 
     workers: int = 0
@@ -54,6 +55,7 @@ class PrepareOptions:
     val_share: float = VAL_SHARE
     videos: Path | None = None
     force: bool = False
+    follow_links: bool = False
 
 
 def prepare(
@@ -69,7 +71,7 @@ def prepare(
         OutputError: the shards cannot be written.
     """
     options = options or PrepareOptions()
-    found = find_clips(dataset, videos=options.videos, val_share=options.val_share)
+    found = find_clips(dataset, videos=options.videos, val_share=options.val_share, follow_links=options.follow_links)
     found = replace(found, clips=found.clips[: options.limit])
     _check_output(output, options.force)
     if not found.clips:
