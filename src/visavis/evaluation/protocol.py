@@ -64,8 +64,9 @@ def find_clips(dataset: Path, split: str) -> list[ClipEntry]:
 
 
 def _entry(dataset: Path, row: dict[str, str]) -> ClipEntry:
-    if {"/", "\\", "\0"} & set(row["id"]):
-        raise DataError(f"{dataset}: the manifest's '{row['id'][:80]}' is no id; it is the name of a file in clips/")
+    name = row["id"] or ""
+    if not name or {"/", "\\", "\0"} & set(name):
+        raise DataError(f"{dataset}: '{name[:80]}' is no id for the manifest; it is the name of a file in clips/")
     return ClipEntry(
         name=row["id"],
         identity=row["identity"],

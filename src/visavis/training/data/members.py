@@ -35,7 +35,7 @@ def members(path: Path, most_bytes: Callable[[str], int]) -> Iterator[tuple[str,
         raise DataError(f"{path}: is not a file")
     with path.open("rb") as file:
         name = ""
-        while (header := file.read(_BLOCK)) and any(header):
+        while any(header := file.read(_BLOCK)):
             size = _checked_size(path, header)
             kind = header[156:157]
             if kind in (_PAX, _LONG_NAME):
@@ -51,6 +51,8 @@ def members(path: Path, most_bytes: Callable[[str], int]) -> Iterator[tuple[str,
             elif kind != _FOLDER:
                 raise DataError(f"{path}: '{name}' is a link or a device; shards hold plain files alone")
             name = ""
+        if len(header) < _BLOCK:
+            raise DataError(f"{path}: damaged shard (cut short: it ends without the block that ends a tar file)")
 
 
 def _checked_size(path: Path, header: bytes) -> int:
