@@ -28,7 +28,7 @@ from typing import IO, Any
 
 from fuzz_mutations import MUTATORS, mutated
 
-#: Of the worker's own time; a machine that is busy elsewhere may take longer, and one that waits for nothing is found too.
+#: Of the worker's own time, since the machine may be busy elsewhere; and of one that waits for nothing.
 MOST_SECONDS, MOST_WAITED_S = 60, 300
 MOST_BYTES = 2 << 30
 #: How often a worker is replaced, so that what adds up in libraries is not blamed on an input.
@@ -130,7 +130,10 @@ class Worker:
     def __init__(self, seeds: Path) -> None:
         self.jobs = 0
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--work", str(seeds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, __file__, "--work", str(seeds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         assert self._process.stdout is not None
         self._process.stdout.readline()  # it is ready

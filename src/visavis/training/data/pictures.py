@@ -6,6 +6,7 @@ is handed over only when its first bytes are those of a container of pictures, w
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ import numpy as np
 
 from visavis.core.errors import DataError
 from visavis.media.frame import Pixels
+
+# FFmpeg inside OpenCV writes to stderr, which is for our own lines; -8 is its word for silence.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 MOST_SIDE = 512
 #: Of one clip, kept in memory: 150 s of 256x256 at 25 fps, and some.
