@@ -55,7 +55,6 @@ def as_a_stranger(place: Path, *arguments: object) -> subprocess.CompletedProces
     [
         "reenact portrait.png driving.mp4 -o tmp/o.mp4 --model tiny.safetensors --device cpu",
         "inspect avfr-256",
-        "weights verify",
         "prepare videos -o tmp/shards",
     ],
 )
@@ -74,7 +73,6 @@ def test_what_needs_no_home_works_without_one(place: Path, command: str):
     "command",
     [
         "reenact portrait.png driving.mp4 -o o.mp4 --model tiny.safetensors --device cpu",
-        "encode driving.mp4 -o o.vsv --model tiny.safetensors",
         "prepare . -o shards",
         "inspect nobody",
     ],
