@@ -145,10 +145,13 @@ def test_only_an_mp4_reaches_the_decoder(
     assert "MP4" in refusal(shard(tmp_path / "s", changed(good, "mp4", BAD_VIDEOS[case])), LOADERS[loader])
 
 
-def test_a_playlist_behind_the_mark_of_an_mp4_is_no_playlist(tmp_path: Path, good: Files):
+def test_a_playlist_behind_the_mark_of_an_mp4_is_no_playlist(
+    tmp_path: Path, good: Files, capfd: pytest.CaptureFixture[str]
+):
     """What looks for words in a file stops at the zero that an MP4 begins with."""
     for text in (b"<MPD profiles='urn:mpeg:dash:profile:isoff-on-demand:2011'>", PLAYLIST, b"ffconcat version 1.0\n"):
         assert "no video" in refusal(shard(tmp_path / "s", changed(good, "mp4", b"\0\0\0\x18ftypisom\n" + text)))
+    assert capfd.readouterr().err == "", "the decoder says nothing of its own"
 
 
 def test_a_playlist_would_have_been_followed(tmp_path: Path):

@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -32,6 +33,16 @@ def is_container(start: bytes) -> bool:
     # A box of less than 16 MB begins with a zero, at which what looks for words in a file stops.
     movie = start[:1] == b"\0" and start[4:8] in _MOVIE_BOXES
     return movie or start[:4] == _MATROSKA or (start[:4] == b"RIFF" and start[8:12] == b"AVI ")
+
+
+def decoder(path: Path) -> cv2.VideoCapture:
+    """OpenCV's decoder of a file, by FFmpeg alone, which says nothing of its own where it cannot."""
+    before = cv2.getLogLevel()
+    cv2.setLogLevel(0)
+    try:
+        return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    finally:
+        cv2.setLogLevel(before)
 
 
 class ClipPictures:
@@ -80,7 +91,7 @@ def opened(name: str, video: bytes) -> Iterator[ClipPictures]:
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         file.write(video)
         file.flush()
-        capture = cv2.VideoCapture(file.name, cv2.CAP_FFMPEG)
+        capture = decoder(Path(file.name))
         try:
             width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
             if not capture.isOpened() or not 1 <= width == height <= MOST_SIDE:
