@@ -225,7 +225,8 @@ def test_who_may_read_new_weights_is_for_the_umask_to_say(tmp_path: Path, mask: 
     """In a process of its own: a umask holds for all threads."""
     code = (
         f"import os, sys, torch; os.umask({mask}); from pathlib import Path; "
-        "from visavis.weights.checkpoint import save; save(Path(sys.argv[1]), {'a': torch.zeros(1)}, family='f', config={})"
+        "from visavis.weights.checkpoint import save; "
+        "save(Path(sys.argv[1]), {'a': torch.zeros(1)}, family='f', config={})"
     )
     path = tmp_path / "w.safetensors"
     subprocess.run([sys.executable, "-c", code, path], check=True, timeout=300)

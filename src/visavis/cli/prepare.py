@@ -37,6 +37,9 @@ def prepare(
     videos: Annotated[Path | None, typer.Option(help="Folder of VoxCeleb's videos, if elsewhere.")] = None,
     face: Annotated[int, typer.Option(min=0, max=3, help="Which face of each video, 0 for the largest.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace existing shards.")] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read videos outside of DATASET to which links in it lead.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Turn videos into shards: tracked faces with their priors, ready for training.
@@ -47,7 +50,9 @@ def prepare(
     from visavis.training.data.prepare import prepare as run
 
     count = workers or (0 if ray else 1)
-    options = PrepareOptions(count, ray, limit, int(shard_mb * _MB), val_share, videos, force, face)
+    options = PrepareOptions(
+        count, ray, limit, int(shard_mb * _MB), val_share, videos, force, face=face, follow_links=follow_links
+    )
     try:
         with progress_bar("prepare", "clips/s") as progress:
             report = run(dataset, output, options, progress=progress)

@@ -17,18 +17,23 @@ _MOST_OF_NAME = 60
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def written_aside(path: Path, *, alone: bool = False) -> Iterator[Path]:
     """Give an empty file beside ``path`` to write; it takes that name when the block ends without an exception.
 
     It is on the disk by then, survives a power cut, and may be read by whom the umask lets read new files, also when
     something in the block has put a file of its own in its place. It keeps the ending of ``path``.
 
+    Args:
+        path: the file.
+        alone: whether no other process writes it, as under a lock. What a killed process left is then written over.
+
     Raises:
         OSError: the folder cannot be written to, the disk is full and the like; nothing is left behind.
     """
-    aside = path.with_name(f".{path.stem[:_MOST_OF_NAME]}-{secrets.token_hex(4)}{path.suffix}")
+    mark = "part" if alone else secrets.token_hex(4)
+    aside = path.with_name(f".{path.stem[:_MOST_OF_NAME]}-{mark}{path.suffix}")
     # The kernel takes the umask off, which no process can ask for without changing it for all its threads.
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if alone else os.O_EXCL), 0o666)
     try:
         mode = os.fstat(handle).st_mode & 0o777
         os.close(handle)
@@ -40,8 +45,8 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Write a file that is whole or not there; raises OSError as :func:`written_aside` does."""
-    with written_aside(path) as aside:
+    """Write a file that no other process writes, whole or not at all; raises OSError as :func:`written_aside` does."""
+    with written_aside(path, alone=True) as aside:
         aside.write_bytes(data)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
+_MOST_TOML_BYTES = 1 << 20
+_MOST_SHOWN = 200
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
@@ -48,18 +51,29 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert(next(a for a in get_args(hint) if a is not type(None)), value, where)
     if origin is Literal:
         if value not in get_args(hint):
-            raise ConfigError(f"'{where}' must be one of {', '.join(map(str, get_args(hint)))}, not {value!r}")
+            raise ConfigError(f"'{where}' must be one of {', '.join(map(str, get_args(hint)))}, not {_shown(value)}")
         return value
     if origin is tuple:
         arguments = get_args(hint)
         if not isinstance(value, (list, tuple)) or (Ellipsis not in arguments and len(value) != len(arguments)):
-            raise ConfigError(f"'{where}' must be a list of {len(arguments)} values, not {value!r}")
+            raise ConfigError(f"'{where}' must be a list of {len(arguments)} values, not {_shown(value)}")
         return tuple(_convert(arguments[0], item, where) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        # TOML and Python have nan and inf, and no setting is one: a run would find out hours later.
+        if not math.isfinite(value) or abs(value) > sys.float_info.max:
+            raise ConfigError(f"'{where}' must be a finite number, not {value}")
         return float(value)
     if isinstance(hint, type) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
-        raise ConfigError(f"'{where}' must be of type {hint.__name__}, not {value!r}")
+        raise ConfigError(f"'{where}' must be of type {hint.__name__}, not {_shown(value)}")
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value as messages show it; of a long or deep one the start."""
+    try:
+        return repr(value)[:_MOST_SHOWN]
+    except (RecursionError, ValueError):  # too deep, or an integer of too many digits
+        return f"this {type(value).__name__}"
 
 
 def check_ranges(settings: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
@@ -98,11 +112,30 @@ def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; :class:`ConfigError` says what is wrong with it."""
     try:
         with path.open("rb") as file:
-            return tomllib.load(file)
+            data = file.read(_MOST_TOML_BYTES + 1)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file") from error
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
+    if len(data) > _MOST_TOML_BYTES:
+        raise ConfigError(f"{path}: is too large for settings; at most {_MOST_TOML_BYTES >> 20} MB are read")
+    try:
+        # Editors of one system begin files with a byte order mark.
+        return _toml(data.decode("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
+
+
+def _toml(text: str) -> dict[str, Any]:
+    """Parse TOML; whatever the parser cannot do, it says by one kind of error."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("nested too deeply") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:  # a number of thousands of digits, a day that no calendar has
+        raise tomllib.TOMLDecodeError(str(error)) from None
 
 
 def override(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -112,7 +145,7 @@ def override(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
         if not found or not key:
             raise ConfigError(f"'{setting}' is not of the form key=value")
         try:
-            value = tomllib.loads(f"v = {text}")["v"]
+            value = _toml(f"v = {text}")["v"]
         except tomllib.TOMLDecodeError:
             value = text
         table = values

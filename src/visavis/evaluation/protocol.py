@@ -64,6 +64,9 @@ def find_clips(dataset: Path, split: str) -> list[ClipEntry]:
 
 
 def _entry(dataset: Path, row: dict[str, str]) -> ClipEntry:
+    name = row["id"] or ""
+    if not name or {"/", "\\", "\0"} & set(name):
+        raise DataError(f"{dataset}: '{name[:80]}' is no id for the manifest; it is the name of a file in clips/")
     return ClipEntry(
         name=row["id"],
         identity=row["identity"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 #: IPTC's term for media made by a trained model.
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
@@ -10,9 +12,8 @@ def marks(model: str) -> dict[str, str]:
     """Container metadata of a produced video: players show the comment, tools read the source type.
 
     Args:
-        model: name of the model that made the pictures.
+        model: name or path of the model that made the pictures; a path's folders are nobody's business.
     """
-    statement = (
-        f"AI-generated: synthetic talking head made with visavis ({model}). digitalSourceType={DIGITAL_SOURCE_TYPE}"
-    )
+    made = f"AI-generated: synthetic talking head made with visavis ({Path(model).name})."
+    statement = f"{made} digitalSourceType={DIGITAL_SOURCE_TYPE}"
     return {"comment": statement, "description": statement, "encoder": "visavis"}

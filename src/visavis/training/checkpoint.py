@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from visavis.core.aside import write_whole
+from visavis.core.config import build
 from visavis.core.errors import ConfigError, DataError, OutputError, WeightsError
+from visavis.core.strict_json import loads
 from visavis.training.loop import DivergedError
 from visavis.training.trainer import Trainer
-from visavis.weights.checkpoint import load, load_into, save
+from visavis.weights.checkpoint import check_header, load, load_into, save, sha256
 
 WEIGHTS = "weights.safetensors"
 _STATE = "state.safetensors"
@@ -56,7 +61,7 @@ def _refuse_infinite(trainer: Trainer) -> None:
 
 def _write(trainer: Trainer, folder: Path, out: Path) -> None:
     task, config = trainer.task, trainer.config
-    before = last_checkpoint(out) if holds_run(out) else folder
+    earlier = _progress(out) if holds_run(out) else None
     aside = out / ".writing"
     _remove(aside)
     aside.mkdir()
@@ -73,15 +78,28 @@ def _write(trainer: Trainer, folder: Path, out: Path) -> None:
     if trainer.start_from:
         meta["start_from"] = trainer.start_from
     save(aside / WEIGHTS, trainer.averaged.state_dict(), family=task.family, config=task.plain_config(), meta=meta)
+    hashes = {file.name: _settled(file) for file in sorted(aside.iterdir())}
     _remove(folder)
     aside.rename(folder)
+    now = Pointer(trainer.steps_done, folder.name, hashes)
+    before = earlier.now if earlier is not None and earlier.now.checkpoint != folder.name else None
     # The pointer moves last: whatever it names is complete.
-    pointer = out / f".{_PROGRESS}"
-    pointer.write_text(json.dumps({"steps": trainer.steps_done, "checkpoint": folder.name}), encoding="utf-8")
-    pointer.replace(out / _PROGRESS)
+    _point(out, Progress(now, before))
     publish(out)
-    for other in set(out.glob("step-*")) - {folder, before}:
+    for other in set(out.glob("step-*")) - {out / pointer.checkpoint for pointer in (now, before) if pointer}:
         _remove(other)
+
+
+def _settled(file: Path) -> str:
+    """Have a file on the disk, and return its hash."""
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
+    return sha256(file)
+
+
+def _point(out: Path, progress: Progress) -> None:
+    before = {} if progress.before is None else {"before": asdict(progress.before)}
+    write_whole(out / _PROGRESS, json.dumps({**asdict(progress.now), **before}).encode())
 
 
 def publish(out: Path) -> None:
@@ -107,13 +125,75 @@ def _optimiser_state(name: str, optimiser: torch.optim.Optimizer) -> dict[str, T
     return {f"{name}.{i}.{key}": torch.as_tensor(value) for i, values in state.items() for key, value in values.items()}
 
 
+@dataclass(frozen=True)
+class Pointer:
+    """Which checkpoint of a run is meant.
+
+    Attributes:
+        steps: done by then.
+        checkpoint: name of its folder.
+        hashes: SHA-256 of its files, in hex; empty in runs from before there were any.
+    """
+
+    steps: int
+    checkpoint: str
+    hashes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The last complete checkpoint of a run, and the one before it."""
+
+    now: Pointer
+    before: Pointer | None = None
+
+
+def _progress(out: Path) -> Progress:
+    try:
+        values = loads((out / _PROGRESS).read_bytes())
+        before = values.pop("before", None)
+        return Progress(build(Pointer, values), None if before is None else build(Pointer, before))
+    except (OSError, ValueError, TypeError, AttributeError, ConfigError) as error:
+        raise DataError(f"{out}: its {_PROGRESS} cannot be read; the run cannot be resumed") from error
+
+
 def last_checkpoint(out: Path) -> Path:
     """Folder of the last complete checkpoint of a run."""
+    return out / Path(_progress(out).now.checkpoint).name
+
+
+def go_back(out: Path, say: Callable[[str], None] = lambda line: None) -> None:
+    """If a run's last checkpoint is damaged, have the run go on from the one before, and say so.
+
+    Raises:
+        DataError: the pointer to them cannot be read.
+        WeightsError: both are damaged.
+    """
+    progress = _progress(out)
+    damage = _damage(out, progress.now)
+    if damage is None:
+        return
+    where = out / progress.now.checkpoint
+    if progress.before is None or _damage(out, progress.before) is not None:
+        raise WeightsError(f"{where}: the checkpoint is damaged ({damage}), and there is no other to go on from")
+    _point(out, Progress(progress.before))
+    say(f"{where} is damaged ({damage}): going on from {progress.before.checkpoint}, the one before")
+
+
+def _damage(out: Path, pointer: Pointer) -> str | None:
+    """What is wrong with a checkpoint; None when nothing is."""
+    folder = out / Path(pointer.checkpoint).name
     try:
-        progress = json.loads((out / _PROGRESS).read_text(encoding="utf-8"))
-        return out / str(progress["checkpoint"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{out}: its {_PROGRESS} cannot be read; the run cannot be resumed") from error
+        load(folder / WEIGHTS, tensors=False)
+        check_header(folder / _STATE)
+        with safe_open(str(folder / _STATE), framework="pt"):
+            pass
+        wrong = [name for name, digest in pointer.hashes.items() if sha256(folder / Path(name).name) != digest]
+    except FileNotFoundError:
+        return f"{_STATE} is missing"
+    except (OSError, WeightsError, SafetensorError) as error:
+        return str(error).removeprefix(f"{folder}/")[:200]
+    return f"{wrong[0]} is not what was written" if wrong else None
 
 
 def load_state(out: Path) -> dict[str, Tensor]:

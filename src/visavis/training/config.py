@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from visavis.core.config import build, load_toml, override
+from visavis.core.config import build, check_ranges, load_toml, override
 from visavis.core.errors import ConfigError
 from visavis.training.tasks.registry import task_class
+
+_BESIDE = re.compile(r"[^/\\\0]+")
+#: The most is what counts are for: beyond it they are a slip of the finger, or would fill the memory.
+_RANGES = {
+    "steps": (1, 1 << 40),
+    "batch": (1, 1 << 16),
+    "accumulate": (1, 1 << 16),
+    "threads": (1, 1 << 10),
+    "ema": (0, 1),
+    "far_share": (0, 1),
+    "jitter": (0, 1),
+    "seed": (0, (1 << 63) - 1),
+}
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,12 @@ class TrainConfig:
         for name in ("steps", "batch", "accumulate", "stride", "log_every", "threads", "warm_up", "validate_frames"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"'{name}' must be at least 1, not {getattr(self, name)}")
+        for name in ("checkpoint_every_s", "stop_after_s", "region_weight", "jitter", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"'{name}' must not be negative, not {getattr(self, name)}")
+        if not 0 < self.learning_rate <= 1:
+            raise ConfigError(f"'learning_rate' must be above 0 and at most 1, not {self.learning_rate}")
+        check_ranges(self, _RANGES)
 
 
 def read_config(path: Path, settings: Sequence[str] = ()) -> TrainConfig:
@@ -111,11 +131,14 @@ def _with_base(path: Path) -> dict[str, Any]:
         return values
     if not isinstance(base, str) or base == path.name:
         raise ConfigError(f"{path}: 'extends' must name another file beside it, not {base!r}")
+    if not _BESIDE.fullmatch(base):
+        raise ConfigError(f"{path}: 'extends' must name another file beside it, not {base!r}")
     merged = load_toml(path.parent / base)
     if "extends" in merged:
         raise ConfigError(f"{path.parent / base}: is extended by {path.name} and may not extend another itself")
     for key, value in values.items():
-        merged[key] = {**merged[key], **value} if isinstance(value, dict) and key in merged else value
+        table = merged.get(key)
+        merged[key] = {**table, **value} if isinstance(value, dict) and isinstance(table, dict) else value
     return merged
 
 
@@ -125,6 +148,9 @@ def from_values(values: Mapping[str, Any]) -> TrainConfig:
     plain = {key: value for key, value in values.items() if key not in ("model", "losses")}
     config = build(TrainConfig, plain)
     losses: Any = build(task.losses_class, _table(values, "losses"), "losses.")
+    for name, value in asdict(losses).items():
+        if isinstance(value, (int, float)) and value < 0:
+            raise ConfigError(f"'losses.{name}' must not be negative, not {value}")
     return replace(config, model=_model(task, values), losses=losses)
 
 

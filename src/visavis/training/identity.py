@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 from dataclasses import asdict
@@ -11,7 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from visavis.core.aside import write_whole
 from visavis.core.errors import ConfigError, DataError, OutputError
+from visavis.core.strict_json import loads
 from visavis.training.config import TrainConfig
 from visavis.training.machine import Machine
 from visavis.training.start import Start
@@ -68,11 +69,9 @@ def describe_run(config: TrainConfig, machine: Machine, data: Path, start: Start
 
 def record(out: Path, about: dict[str, Any]) -> None:
     """Write a run's description into its folder."""
-    aside = out / f".{_FILE}"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        os.replace(aside, out / _FILE)
+        write_whole(out / _FILE, (json.dumps(about, indent=2) + "\n").encode())
     except OSError as error:
         raise OutputError(f"{out}: cannot be made a folder ({error.strerror})") from error
 
@@ -85,7 +84,7 @@ def check_same(out: Path, about: dict[str, Any]) -> None:
         DataError: the run's description is damaged.
     """
     try:
-        before = json.loads((out / _FILE).read_text(encoding="utf-8"))
+        before = loads((out / _FILE).read_bytes())
         # A setting that came after the run began had its default, whatever is asked for now.
         old = {**asdict(TrainConfig()), **before["config"], "batches_a_step": before["batches_a_step"]}
         old["losses"] = {**asdict(task_class(str(old["task"])).losses_class()), **(old["losses"] or {})}

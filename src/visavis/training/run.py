@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from visavis.core.errors import ConfigError
+from visavis.core.errors import ConfigError, OutputError
+from visavis.core.lock import Lock
 from visavis.training.checkpoint import (
     WEIGHTS,
+    go_back,
     holds_run,
     last_checkpoint,
     load_state,
@@ -94,6 +97,7 @@ def train(
         ConfigError: unknown or wrong settings, weights to start from that do not fit them, or a folder that holds
             another run.
         DataError: no shards, or damaged ones.
+        OutputError: the folder cannot be written to, or another run works in it.
         WeightsError: no such weights to start from, or damaged ones.
         DivergedError: losses or weights are no longer finite.
     """
@@ -104,12 +108,26 @@ def train(
         raise ConfigError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
     start = None if holds_run(out) else find_start(config)
     machine = open_machine(device, config.precision, devices, search_kernels=config.search_kernels)
+    with _alone_in(out) if machine.rank == 0 else nullcontext():
+        return _train(config, data, out, machine, start, began, say, saved)
+
+
+def _train(
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    machine: Machine,
+    start: Start | None,
+    began: float,
+    say: Callable[[str], None],
+    saved: Callable[[], None],
+) -> TrainReport | None:
     if machine.rank > 0:
         state = load_state(out) if holds_run(out) else {}
         trainer = _trainer(config, data, machine, start, state, out, lambda line: None)
         run_loop(trainer, log=lambda entry: None, checkpoint=lambda: None, began=began)
         return None
-    state = _begin(out, describe_run(config, machine, data, start))
+    state = _begin(out, describe_run(config, machine, data, start), say)
     trainer = _trainer(config, data, machine, start, state, out, say)
     if start is not None:
         say(f"starts from {trainer.start_from}")
@@ -159,10 +177,20 @@ def _run(
     )
 
 
-def _begin(out: Path, about: dict[str, Any]) -> dict[str, Tensor]:
+def _alone_in(out: Path) -> Lock:
+    """Hold a run's folder, made if need be, against any other run."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return Lock(out)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made a folder ({error.strerror})") from error
+
+
+def _begin(out: Path, about: dict[str, Any], say: Callable[[str], None]) -> dict[str, Tensor]:
     """The state to go on from, empty for a new run, whose description is written down."""
     if holds_run(out):
         check_same(out, about)
+        go_back(out, say)
         state = load_state(out)
         publish(out)  # the process may have been killed just before
         return state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,8 +21,9 @@ from visavis.core.errors import DataError
 from visavis.face.mesh import LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE, draw_mesh, to_pixels
 from visavis.face.mirror import mirror_mesh
 from visavis.face.morphable import LinearFaceModel, learn
+from visavis.training.data.pictures import opened
 from visavis.training.data.quality import is_kept
-from visavis.training.data.shards import ClipRecord, Priors, read
+from visavis.training.data.shards import ClipRecord, read
 from visavis.training.task import TensorBatch
 
 _MEL_STEPS_A_FRAME = 4
@@ -80,25 +80,18 @@ def _decoded(records: Iterable[ClipRecord], stride: int, workers: int) -> Iterat
 
 
 def _decode(record: ClipRecord, stride: int) -> Clip:
-    try:
-        priors = Priors.decode(record.priors)
-    except DataError as error:
-        raise DataError(f"clip {record.name}: {error}") from error
+    priors = record.decoded()
     pictures, kept = [], []
-    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
-        file.write(record.video)
-        file.flush()
-        video = cv2.VideoCapture(file.name)
+    with opened(record.name, record.video) as video:
         for index in range(len(priors.seen)):
             if not video.grab():
                 break
             if index % stride or not priors.seen[index]:
                 continue
-            ok, pixels = video.retrieve()
-            if ok:
-                pictures.append(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+            pixels = video.retrieve()
+            if pixels is not None:
+                pictures.append(pixels)
                 kept.append(index)
-        video.release()
     mel = None
     if priors.mel is not None and record.info.get("sound_is_speech"):
         starts = [_MEL_STEPS_A_FRAME * index for index in kept]

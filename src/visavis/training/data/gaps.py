@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,8 +15,9 @@ from visavis.enhance.interpolation import Neighbours
 from visavis.face.mesh import to_pixels
 from visavis.media.frame import Pixels
 from visavis.training.data.damage import soften
+from visavis.training.data.pictures import opened
 from visavis.training.data.quality import is_kept
-from visavis.training.data.shards import ClipRecord, Priors, read
+from visavis.training.data.shards import ClipRecord, read
 from visavis.training.task import TensorBatch
 
 #: Consecutive frames that are kept together: neighbours are at most five apart.
@@ -63,7 +62,7 @@ def load_stretches(folder: Path, split: str, stride: int) -> list[Stretch]:
 
 
 def _decode(record: ClipRecord, stride: int) -> list[Stretch]:
-    priors = Priors.decode(record.priors)
+    priors = record.decoded()
     cuts = record.info.get("cuts", [])  # what lies between two shots, nobody has seen
     wanted = [
         first
@@ -71,18 +70,14 @@ def _decode(record: ClipRecord, stride: int) -> list[Stretch]:
         if priors.seen[first : first + RUN].all() and not any(first < cut < first + RUN for cut in cuts)
     ]
     pictures: dict[int, Pixels] = {}
-    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
-        file.write(record.video)
-        file.flush()
-        video = cv2.VideoCapture(file.name)
+    with opened(record.name, record.video) as video:
         for index in range(wanted[-1] + RUN if wanted else 0):
             if not video.grab():
                 break
             if any(first <= index < first + RUN for first in wanted):
-                ok, pixels = video.retrieve()
-                if ok:
-                    pictures[index] = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-        video.release()
+                pixels = video.retrieve()
+                if pixels is not None:
+                    pictures[index] = pixels
     identity, found = str(record.info["identity"]), []
     for first in wanted:
         frames = range(first, first + RUN)

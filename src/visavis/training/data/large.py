@@ -14,6 +14,7 @@ from torch import Tensor
 from visavis.core.errors import DataError
 from visavis.media.frame import Pixels
 from visavis.training.data.damage import soften
+from visavis.training.data.pictures import decoder, is_container
 from visavis.training.data.sources import find_clips
 from visavis.training.task import TensorBatch
 
@@ -51,7 +52,10 @@ def load_large(folder: Path, split: str, stride: int, *, most: int | None = None
 
 
 def _decode(path: Path, stride: int) -> list[Pixels]:
-    video, pictures, number = cv2.VideoCapture(str(path)), [], 0
+    with path.open("rb") as file:
+        if not is_container(file.read(12)):
+            return []
+    video, pictures, number = decoder(path), [], 0
     while video.grab():
         if number % stride == 0:
             ok, pixels = video.retrieve()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from torch import Tensor
 from visavis.audio.mel import MEL_FRAMES
 from visavis.core.errors import DataError
 from visavis.face.mouth import CROP_MARGIN, CROP_SIZE, mirrored, mouth_crop, mouth_shape
-from visavis.training.data.shards import ClipRecord, Priors, read
+from visavis.training.data.pictures import opened
+from visavis.training.data.shards import ClipRecord, read
 from visavis.training.task import TensorBatch
 
 _MEL_STEPS_A_FRAME = 4
@@ -57,25 +57,23 @@ def load_mouths(folder: Path, split: str, shortest: int) -> list[MouthClip]:
 
 
 def _decode(record: ClipRecord) -> MouthClip | None:
-    priors = Priors.decode(record.priors)
+    priors = record.decoded()
     if priors.mel is None:
         return None
     first, last = _longest_run(priors.seen)
     crops, shapes = [], []
-    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
-        file.write(record.video)
-        file.flush()
-        video = cv2.VideoCapture(file.name)
+    with opened(record.name, record.video) as video:
         for index, mesh in enumerate(priors.mesh[:last]):
-            ok, pixels = video.read()
-            if not ok:
+            if not video.grab():
                 break
             if index < first:
                 continue
+            pixels = video.retrieve()
+            if pixels is None:
+                break
             points = (mesh + 1) * (pixels.shape[1] / 2)
-            crops.append(mouth_crop(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), points, CROP_MARGIN))
+            crops.append(mouth_crop(pixels, points, CROP_MARGIN))
             shapes.append(mouth_shape(points))
-        video.release()
     if not crops:
         return None
     mel = priors.mel[:, mel_steps(first, len(crops))]

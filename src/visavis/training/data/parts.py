@@ -13,19 +13,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
-import os
 import shutil
 import tarfile
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
+from visavis.core.aside import write_whole
 from visavis.core.errors import OutputError
+from visavis.core.lock import Lock
 from visavis.training.data.clip import Failure
 from visavis.training.data.shards import ClipRecord, append, read_one
 from visavis.training.data.sources import ClipTask
@@ -98,7 +98,7 @@ class Parts:
             return None
         try:
             return Failure(task.name, str(json.loads(path.read_bytes())))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     def record(self, name: str) -> ClipRecord:
@@ -118,20 +118,18 @@ class Parts:
         # Spread over 256 folders: a million files in one are slow on many file systems.
         return self._clips / hashlib.sha256(name.encode()).hexdigest()[:2] / f"{name}.{suffix}"
 
-    def _locked(self) -> IO[bytes]:
-        lock = (self.folder / "lock").open("ab")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
-            raise OutputError(f"{self.folder}: another run works here; wait for it or choose another output") from error
-        return lock
+    def _locked(self) -> Lock:
+        path = self.folder / "lock"
+        path.touch()
+        return Lock(path)
 
     def _check(self, wanted: dict[str, Any], output: Path, force: bool) -> None:
         said = self.folder / "run.json"
         try:
             found = json.loads(said.read_bytes())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
             found = None
         if found == wanted:
             return
@@ -155,13 +153,4 @@ def _is_younger(part: Path, task: ClipTask) -> bool:
 def _put(path: Path, data: bytes | memoryview) -> None:
     """Write a file that is whole or not there, even after a power cut."""
     path.parent.mkdir(exist_ok=True)
-    aside = path.with_name(f".{path.name}.new")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
+    write_whole(path, data)

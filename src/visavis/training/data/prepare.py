@@ -46,6 +46,7 @@ class PrepareOptions:
         videos: where VoxCeleb's videos lie, if elsewhere.
         force: replace shards that are there, and discard an unfinished run of another data set.
         face: which face of each video, 0 for the largest.
+        follow_links: whether links in the data set may lead to files outside of it.
     """
 
     workers: int = 0
@@ -56,6 +57,7 @@ class PrepareOptions:
     videos: Path | None = None
     force: bool = False
     face: int = 0
+    follow_links: bool = False
 
 
 def prepare(
@@ -71,7 +73,7 @@ def prepare(
         OutputError: the shards cannot be written.
     """
     options = options or PrepareOptions()
-    found = find_clips(dataset, videos=options.videos, val_share=options.val_share)
+    found = find_clips(dataset, videos=options.videos, val_share=options.val_share, follow_links=options.follow_links)
     found = replace(found, clips=tuple(replace(clip, face=options.face) for clip in found.clips[: options.limit]))
     _check_output(output, options.force)
     if not found.clips:

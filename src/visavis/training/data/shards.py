@@ -15,8 +15,6 @@ import json
 import os
 import re
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,12 +26,34 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.audio.mel import MEL_BANDS, MEL_FRAMES
 from visavis.core.errors import DataError
+from visavis.core.strict_json import loads
+from visavis.face.types import MESH_POINTS
+from visavis.training.data.arrays import Arrays
+from visavis.training.data.members import members
 
 _MESH_STEP = 1 / 1024  # 1/8 of a pixel at 256x256
 _SEGMENTATION_SIDE = 64
 _SEGMENTATION_LEVELS = 15
 _MEL_LEVELS = 255
+_MEL_STEPS_A_FRAME = 4
+#: Of a clip; what is prepared here ends after half as many.
+MOST_FRAMES = 7500
+_MOST_BYTES = {"mp4": 256 << 20, "npz": 128 << 20, "json": 1 << 20}
+_MOST_OTHER_BYTES = 1 << 20
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
+#: Readers live with what is missing, and refuse what is something else than it says.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "identity": (str,),
+    "split": (str,),
+    "frames": (int,),
+    "frames_without_face": (int,),
+    "seconds": (int, float),
+    "keep": (bool,),
+    "sound_is_speech": (bool, type(None)),
+    "quality": (dict, type(None)),
+}
 
 
 @dataclass(frozen=True)
@@ -69,24 +89,22 @@ class Priors:
 
     @classmethod
     def decode(cls, data: bytes) -> Priors:
-        """The inverse of :meth:`encode`; raises :class:`DataError` when ``data`` is damaged."""
-        try:
-            return cls._decode(data)
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"damaged priors ({error})") from error
-
-    @classmethod
-    def _decode(cls, data: bytes) -> Priors:
-        with np.load(io.BytesIO(data), allow_pickle=False) as values:
-            mesh = np.cumsum(values["mesh"], axis=0, dtype=np.int16).astype(np.float32) * _MESH_STEP
-            masks = np.cumsum(values["segmentation"], axis=0, dtype=np.uint8)
-            mel = values["mel"].astype(np.float32) / _MEL_LEVELS
-            return cls(
-                seen=values["seen"],
-                mesh=mesh.astype(np.float32),
-                segmentation=np.rint(masks.astype(np.float32) * (255 / _SEGMENTATION_LEVELS)).astype(np.uint8),
-                mel=mel if mel.size else None,
-            )
+        """The inverse of :meth:`encode`; raises :class:`DataError` when ``data`` is damaged or of other shapes."""
+        arrays = Arrays(data)
+        seen = arrays.get("seen", np.bool_, lambda shape: len(shape) == 1 and 1 <= shape[0] <= MOST_FRAMES)
+        count, side = len(seen), _SEGMENTATION_SIDE
+        mesh = arrays.get("mesh", np.int16, lambda shape: shape == (count, MESH_POINTS, 3))
+        masks = arrays.get("segmentation", np.uint8, lambda shape: shape == (count, side, side))
+        steps = _MEL_STEPS_A_FRAME * (count - 1) + MEL_FRAMES
+        mel = arrays.get("mel", np.uint8, lambda shape: shape in ((0, 0), (MEL_BANDS, steps)))
+        points = np.cumsum(mesh, axis=0, dtype=np.int16).astype(np.float32) * np.float32(_MESH_STEP)
+        masks = np.cumsum(masks, axis=0, dtype=np.uint8)
+        return cls(
+            seen=seen,
+            mesh=points,
+            segmentation=np.rint(masks.astype(np.float32) * (255 / _SEGMENTATION_LEVELS)).astype(np.uint8),
+            mel=mel.astype(np.float32) / _MEL_LEVELS if mel.size else None,
+        )
 
 
 def code_mask(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -103,6 +121,13 @@ class ClipRecord:
     video: bytes
     priors: bytes
     info: dict[str, Any]
+
+    def decoded(self) -> Priors:
+        """The priors; raises :class:`DataError` that names the clip."""
+        try:
+            return Priors.decode(self.priors)
+        except DataError as error:
+            raise DataError(f"clip {self.name}: {error}") from error
 
 
 def append(shard: tarfile.TarFile, record: ClipRecord) -> None:
@@ -206,36 +231,48 @@ def _info_bytes(record: ClipRecord) -> bytes:
 
 
 def read(folder: Path) -> Iterator[ClipRecord]:
-    """Yield every clip of the shards ``*.tar`` in ``folder``, in name order."""
+    """Yield every clip of the shards ``*.tar`` in ``folder``, in name order.
+
+    Raises:
+        DataError: there are none, or one is damaged or holds what no shard does.
+    """
     shards = sorted(folder.glob("*.tar")) if folder.is_dir() else []
     if not shards:
         raise DataError(f"{folder}: no shards (*.tar) here; make them with `visavis prepare DATASET -o {folder}`")
     for path in shards:
-        try:
-            yield from read_one(path)
-        except (tarfile.TarError, ValueError, EOFError, OSError) as error:
-            raise DataError(f"{path}: damaged shard ({error})") from error
+        yield from read_one(path)
 
 
 def read_one(path: Path) -> Iterator[ClipRecord]:
-    """Yield every clip of one shard."""
+    """Yield every clip of one shard; errors as for :func:`read`."""
     name, parts = "", dict[str, bytes]()
-    with tarfile.open(path) as shard:
-        for member in shard:
-            stream = shard.extractfile(member)
-            if stream is None:
-                continue
-            of, _, suffix = member.name.partition(".")
+    try:
+        for member, data in members(path, _most_bytes):
+            of, _, suffix = member.partition(".")
             if of != name:
                 name, parts = of, {}
-            parts[suffix] = stream.read()
+            parts[suffix] = data
             if {"mp4", "npz", "json"} <= parts.keys():
+                if not _NAME.fullmatch(name):
+                    raise DataError(f"{path}: '{name}' is no name for a clip; letters, digits, _ and - are allowed")
                 yield ClipRecord(name, parts["mp4"], parts["npz"], _info(path, name, parts["json"]))
                 parts = {}
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _most_bytes(member: str) -> int:
+    return _MOST_BYTES.get(member.partition(".")[2], _MOST_OTHER_BYTES)
 
 
 def _info(path: Path, name: str, data: bytes) -> dict[str, Any]:
-    info = json.loads(data)
+    try:
+        info = loads(data)
+    except ValueError as error:
+        raise DataError(f"{path}: damaged shard ('{name}.json': {error})") from error
     if not (isinstance(info, dict) and {"identity", "split"} <= info.keys()):
         raise DataError(f"{path}: '{name}' names no identity and split; make shards with `visavis prepare`")
+    for key, kinds in _KINDS.items():
+        if key in info and not isinstance(info[key], kinds):
+            raise DataError(f"{path}: '{name}' has {key} = {str(info[key])[:60]}, which is of the wrong type")
     return info

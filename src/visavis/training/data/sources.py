@@ -10,7 +10,7 @@ import csv
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -70,17 +70,27 @@ class Dataset:
     missing: tuple[str, ...]
 
 
-def find_clips(dataset: Path, *, videos: Path | None = None, val_share: float = VAL_SHARE) -> Dataset:
+def find_clips(
+    dataset: Path, *, videos: Path | None = None, val_share: float = VAL_SHARE, follow_links: bool = False
+) -> Dataset:
     """List the clips of ``dataset``.
 
     Args:
         dataset: a folder with ``manifest.csv``, with VoxCeleb's ``id/video/00001.txt`` files, or with videos.
         videos: where VoxCeleb's videos lie when not under ``dataset``.
         val_share: share of the identities that go to val when nothing else says who does.
+        follow_links: whether links may lead to files outside of ``dataset`` and ``videos``.
 
     Raises:
-        DataError: there is no such folder, nothing in it can be used, or its tables are damaged.
+        DataError: there is no such folder, nothing in it can be used, its tables are damaged, or it leads elsewhere.
     """
+    found = _listed(dataset, videos, val_share)
+    if not follow_links:
+        refuse_links(found.clips, [dataset, videos or dataset])
+    return found
+
+
+def _listed(dataset: Path, videos: Path | None, val_share: float) -> Dataset:
     # Imported here, since VoxCeleb's module builds on the types above.
     from visavis.training.data import voxceleb
 
@@ -175,10 +185,40 @@ def _split_table(dataset: Path) -> dict[str, str]:
     return {row["identity"]: row["split"] for row in _rows(table, "identity, split")} if table.is_file() else {}
 
 
+def clip_path(dataset: Path, name: str) -> Path:
+    """Where a manifest's clip lies; an id that would lead out of the folder of clips is refused."""
+    if {"/", "\\", "\0"} & set(name) or name in (".", ".."):
+        raise DataError(
+            f"{dataset / MANIFEST}: '{name[:80]}' is no id; it is the name of a file in clips/, without .mp4"
+        )
+    return dataset / "clips" / f"{name}.mp4"
+
+
+def refuse_links(clips: Iterable[ClipTask], folders: Sequence[Path]) -> None:
+    """Refuse clips that are read from elsewhere than from these folders, by a link that somebody put there.
+
+    Raises:
+        DataError: names the first such clip.
+    """
+    inside = [folder.resolve() for folder in folders]
+    for clip in clips:
+        for path in filter(None, (clip.path, clip.boxes)):
+            real = _resolved(path)
+            if not any(real.is_relative_to(folder) for folder in inside):
+                raise DataError(f"{path}: is a link to outside of the data set; --follow-links reads such files too")
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # links that lead in a circle; opening it says so
+        return path.absolute()
+
+
 def _manifest(dataset: Path, splits: Splits) -> Dataset:
     clips, missing, names = [], [], set()
     for row in _rows(dataset / MANIFEST, "id, identity"):
-        name, path = plain_name([row["id"]]), dataset / "clips" / f"{row['id']}.mp4"
+        name, path = plain_name([row["id"]]), clip_path(dataset, row["id"])
         if name in names:
             raise DataError(f"{dataset / MANIFEST}: the id '{row['id']}' stands there twice")
         names.add(name)
