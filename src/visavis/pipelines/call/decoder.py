@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
+from typing_extensions import Self
 
 from visavis.codec.bases import Ints
 from visavis.codec.bitstream import (
@@ -38,6 +39,8 @@ from visavis.pipelines.call.hearing import Hearing
 from visavis.pipelines.call.painter import Likeness, Painter
 from visavis.pipelines.call.player import Known, Player
 from visavis.pipelines.call.weights import WeightsId
+from visavis.pipelines.load import load_generator
+from visavis.weights.store import DEFAULT_MODEL
 
 STAGES = ("decode", "prepare", "render")
 #: Pieces of sound of at most 60 ms that are held until they are taken.
@@ -93,6 +96,20 @@ class CallDecoder(Closing):
         self._player: Player | None = None
         self._requests: dict[Request, None] = {}
         self.tally = ReceivedTally()
+
+    @classmethod
+    def of(
+        cls,
+        model: str = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        every: int = 1,
+    ) -> Self:
+        """A decoder of weights by their name or path; the rest is as for the class and :func:`load_generator`."""
+        generator = load_generator(model, device=device, precision=precision, threads=threads)
+        return cls(generator, WeightsId.of(model), every=every)
 
     def close(self) -> None:
         """Free what the analysis of pivots holds."""
