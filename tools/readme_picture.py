@@ -28,7 +28,7 @@ QUALITY = 88
 
 
 def telling_moments(face: TalkingFace) -> list[int]:
-    """Numbers of the frames to show: the start, furthest turned to either side, the widest mouth and a blink, in order."""
+    """Numbers of the frames to show: the start, the furthest turn to either side, the widest mouth, a blink."""
     poses = [face.pose(number / float(face.fps)) for number in range(round(SECONDS * face.fps))]
     chosen = [int(np.argmax([score(pose) for pose in poses])) for score in (_left, _right, _mouth, _lids)]
     return [0, *sorted(chosen)]
