@@ -48,6 +48,7 @@ def test_the_public_api_is_exactly_this():
         "decode_file",
         "encode_file",
         "load_generator",
+        "read_frames",
         "reenact_file",
     ]
     for name in visavis.__all__:

@@ -157,7 +157,8 @@ def test_processes_that_take_over_from_others_are_not_counted_as_more(tmp_path: 
     tasks = [ClipTask(name, tmp_path / f"{name}.mp4", "p", "train") for name in "abcd"]
     outcomes = list(in_processes(tasks, 2, tmp_path))
     assert len(outcomes) == 4
-    assert 1 <= len({outcome.worker for outcome in outcomes}) <= 2
+    assert len({outcome.worker for outcome in outcomes}) == 4
+    assert 1 <= len({outcome.seat for outcome in outcomes}) <= 2
 
 
 def test_a_clip_that_takes_too_long_is_given_up(tmp_path: Path):

@@ -15,24 +15,44 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from visavis import EncodeOptions, ReenactOptions, decode_file, encode_file, reenact_file
+from visavis import EncodeOptions, ReenactOptions, decode_file, encode_file, read_frames, reenact_file
 from visavis.media.frame import Pixels
-from visavis.media.reader import VideoReader
 from visavis.media.still import write_picture
-from visavis.media.synthetic import draw, write_clip
+from visavis.media.synthetic import Pose, TalkingFace, draw, write_clip
 
 SIDE = 150
 GAP = 6
-SECONDS = 4.0
-MOMENTS = (0.3, 0.9, 1.6, 2.2, 3.5)  # seconds: neutral, turned, mouth open, a blink, turned back
+SECONDS = 3.0
+SHOWN = 0.8  # of a picture's side, around the face
 QUALITY = 88
 
 
-def moments(video: Path) -> list[Pixels]:
-    """Frames of a video at the moments."""
-    with VideoReader(video) as reader:
-        wanted = [round(moment * float(reader.info.fps)) for moment in MOMENTS]
-        found = {number: frame.pixels for number, frame in enumerate(reader) if number in wanted}
+def telling_moments(face: TalkingFace) -> list[int]:
+    """Numbers of the frames to show: the start, the furthest turn to either side, the widest mouth, a blink."""
+    poses = [face.pose(number / float(face.fps)) for number in range(round(SECONDS * face.fps))]
+    chosen = [int(np.argmax([score(pose) for pose in poses])) for score in (_left, _right, _mouth, _lids)]
+    return [0, *sorted(chosen)]
+
+
+def _left(pose: Pose) -> float:
+    return -pose.yaw
+
+
+def _right(pose: Pose) -> float:
+    return pose.yaw
+
+
+def _mouth(pose: Pose) -> float:
+    return pose.mouth - pose.lids
+
+
+def _lids(pose: Pose) -> float:
+    return pose.lids
+
+
+def frames_at(video: Path, wanted: list[int]) -> list[Pixels]:
+    """Frames of a video by their numbers, or its last where it is shorter."""
+    found = {number: frame.pixels for number, frame in enumerate(read_frames(video))}
     return [found[min(number, max(found))] for number in wanted]
 
 
@@ -44,7 +64,9 @@ def sheet(rows: list[list[Pixels | None]]) -> Image.Image:
     for y, row in enumerate(rows):
         for x, pixels in enumerate(row):
             if pixels is not None:
-                small = Image.fromarray(np.ascontiguousarray(pixels)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+                edge = round(pixels.shape[0] * (1 - SHOWN) / 2)
+                cut = np.ascontiguousarray(pixels[edge : -edge or None, edge : -edge or None])
+                small = Image.fromarray(cut).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
                 made.paste(small, (x * (SIDE + GAP), y * (SIDE + GAP)))
     return made
 
@@ -66,10 +88,11 @@ def main() -> None:
         )
         encode_file(folder / "driving.mp4", call, EncodeOptions(model=options.model, precision="fp32"))
         decode_file(call, folder / "call.mp4", precision="fp32")
+        wanted = telling_moments(TalkingFace(1))
         rows = [
-            [None, *moments(folder / "driving.mp4")],
-            [portrait, *moments(made)],
-            [None, *moments(folder / "call.mp4")],
+            [None, *frames_at(folder / "driving.mp4", wanted)],
+            [portrait, *frames_at(made, wanted)],
+            [None, *frames_at(folder / "call.mp4", wanted)],
         ]
     options.output.parent.mkdir(parents=True, exist_ok=True)
     sheet(rows).save(options.output, quality=QUALITY, subsampling=0)

@@ -34,11 +34,12 @@ install_system_libraries() {
     fi
 }
 
-# Says what pip collects and downloads, with sizes, instead of minutes of silence.
+# Says what pip downloads, with sizes, instead of minutes of silence; pip's own status counts.
 install() {
-    "$venv/bin/python" -m pip --disable-pip-version-check install --progress-bar off "$@" 2>&1 |
-        grep --line-buffered -E '^ *(Downloading|Using cached|Installing|Building|Successfully|ERROR)|error' |
-        sed -u -E 's/^ */setup:   /; s/^(setup:   (Installing|Successfully)[^:]{0,60}).*/\1 .../'
+    "$venv/bin/python" -m pip --disable-pip-version-check install --progress-bar off "$@" 2>&1 | sed -u -n -E '
+        s/^ *(Downloading|Using cached|Building|ERROR|error)/setup:   \1/p
+        s/^Installing collected packages.*/setup:   unpacking and installing .../p
+        s/^Successfully installed.*/setup:   installed/p'
 }
 
 if ! find_python >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -56,7 +57,7 @@ free_mb=$(df -Pm "$venv" | awk 'NR == 2 { print $4 }')
 if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
     # Without a GPU, the CPU build saves gigabytes where the index has one.
     say "1 of 3: PyTorch"
-    if command -v nvidia-smi >/dev/null || ! install 'torch==2.13.0+cpu' | { grep -v ERROR || true; }; then
+    if command -v nvidia-smi >/dev/null || ! install 'torch==2.13.0+cpu' | sed -u '/ERROR/d'; then
         install 'torch==2.13.0'
     fi
 fi

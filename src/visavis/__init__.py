@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from visavis.pipelines.call.files import EncodeOptions, decode_file, encode_file
     from visavis.pipelines.call.settings import CallSettings
     from visavis.pipelines.call.weights import WeightsId
+    from visavis.pipelines.door import Reenactor, read_frames
     from visavis.pipelines.files import ReenactOptions, ReenactReport, reenact_file
     from visavis.pipelines.load import load_generator
-    from visavis.pipelines.reenact import Reenactor
 
 __version__ = "0.1.0"
 
@@ -36,13 +36,14 @@ _HOMES = {
     "Frame": "visavis.media.frame",
     "ReenactOptions": "visavis.pipelines.files",
     "ReenactReport": "visavis.pipelines.files",
-    "Reenactor": "visavis.pipelines.reenact",
+    "Reenactor": "visavis.pipelines.door",
     "Sound": "visavis.media.frame",
     "VisavisError": "visavis.core.errors",
     "WeightsId": "visavis.pipelines.call.weights",
     "decode_file": "visavis.pipelines.call.files",
     "encode_file": "visavis.pipelines.call.files",
     "load_generator": "visavis.pipelines.load",
+    "read_frames": "visavis.pipelines.door",
     "reenact_file": "visavis.pipelines.files",
 }
 
@@ -61,6 +62,7 @@ __all__ = [
     "decode_file",
     "encode_file",
     "load_generator",
+    "read_frames",
     "reenact_file",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import tempfile
 from collections.abc import Callable, Iterator
@@ -66,8 +67,12 @@ def _checks() -> Iterator[Check]:
 def _device() -> str:
     import torch
 
+    from visavis.pipelines.load import choose_device, choose_precision, choose_threads
+
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no CUDA device; the CPU is used"
-    return f"{torch.get_num_threads()} threads, {gpu}"
+    precision = choose_precision("auto", choose_device("auto"))
+    waiting = "sleep" if os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive" else "wait as the environment says"
+    return f"{choose_threads(None)} threads that {waiting}, {precision}, {gpu}"
 
 
 def _weights() -> str:

@@ -77,6 +77,8 @@ class AvfrGenerator:
     def fold(self) -> None:
         """Make rendering fast; from here on the network is neither trained nor saved."""
         self.network = folded(self.network, exact=("detector", "motion"), bf16=self.precision == "bf16")
+        if self.config.mesh_motion:
+            self.network.mesh_model.settle()
 
     @property
     def plain_config(self) -> dict[str, object]:

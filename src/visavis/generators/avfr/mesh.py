@@ -44,6 +44,11 @@ class MeshModel(nn.Module):
         self.register_buffer("mean", torch.zeros(MESH_POINTS, 3))
         self.register_buffer("basis", torch.zeros(coefficients, MESH_POINTS, 3))
         self.register_buffer("control", torch.tensor(CONTROL_POINTS), persistent=False)
+        self._settled: Tensor | None = None
+
+    def settle(self) -> None:
+        """Work out once what depends on the mean face alone, which must not change any more."""
+        self._settled = self._normals()
 
     def controls(self, values: Tensor) -> MeshControls:
         """Control points of mesh values ``[B, 6 + n]``.
@@ -59,7 +64,8 @@ class MeshModel(nn.Module):
             rotation = rotation_matrix(values[:, 3:6])
             turned = shape @ rotation.transpose(1, 2)
             # The camera looks along z, so what faces it has a normal towards negative z.
-            facing = -(self._normals() @ rotation.transpose(1, 2))[..., 2]
+            normals = self._normals() if self._settled is None else self._settled
+            facing = -(normals @ rotation.transpose(1, 2))[..., 2]
             return MeshControls(
                 values[:, 2, None, None].exp() * turned[..., :2] + values[:, None, :2], _stiffness(facing)
             )

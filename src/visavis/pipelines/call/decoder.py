@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
+from typing_extensions import Self
 
 from visavis.codec.bitstream import Header, Kind, Request, Wanted, parse
 from visavis.codec.sound import RATE_HZ, Samples
@@ -19,6 +20,8 @@ from visavis.media.frame import Frame
 from visavis.pipelines.call.between import Between, by_motion
 from visavis.pipelines.call.incoming import IncomingCall
 from visavis.pipelines.call.weights import WeightsId
+from visavis.pipelines.load import load_generator
+from visavis.weights.store import DEFAULT_MODEL
 
 STAGES = ("decode", "prepare", "render")
 #: A hole in a call is filled with the last picture for so long; beyond, the picture just stands.
@@ -65,6 +68,20 @@ class CallDecoder(Closing):
         self._call: IncomingCall | None = None
         self._asks_for_header = False
         self.tally = ReceivedTally()
+
+    @classmethod
+    def of(
+        cls,
+        model: str = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        every: int = 1,
+    ) -> Self:
+        """A decoder of weights by their name or path; the rest is as for the class and :func:`load_generator`."""
+        generator = load_generator(model, device=device, precision=precision, threads=threads)
+        return cls(generator, WeightsId.of(model), every=every)
 
     def close(self) -> None:
         """Free what the analysis of pivots holds."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
+from typing_extensions import Self
 
 from visavis.codec.bitstream import End, Header, Kind, Request, Wanted, parse
 from visavis.codec.rate import budget
@@ -29,6 +30,8 @@ from visavis.pipelines.call.opening import LIVE_LOOK_S, Group, Opening
 from visavis.pipelines.call.painter import Painter
 from visavis.pipelines.call.settings import MODES, CallSettings
 from visavis.pipelines.call.weights import WeightsId
+from visavis.pipelines.load import load_generator
+from visavis.weights.store import DEFAULT_MODEL
 
 STAGES = ("analyse", "motion", "code")
 
@@ -122,6 +125,22 @@ class CallEncoder(Closing):
         self._uncoded: Frame | None = None
         self._heard = 0  # samples of sound
         self.tally = SentTally()
+
+    @classmethod
+    def of(
+        cls,
+        model: str = DEFAULT_MODEL,
+        *,
+        fps: Fraction | int,
+        settings: CallSettings | None = None,
+        has_sound: bool = False,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+    ) -> Self:
+        """An encoder of weights by their name or path; the rest is as for the class and :func:`load_generator`."""
+        generator = load_generator(model, device=device, precision=precision, threads=threads)
+        return cls(generator, WeightsId.of(model), fps=Fraction(fps), settings=settings, has_sound=has_sound)
 
     def close(self) -> None:
         """Free what the analysis holds."""

@@ -160,7 +160,7 @@ def _outcomes(tasks: list[ClipTask], parts: Parts, options: PrepareOptions) -> G
 
 def _keep(outcome: Outcome, parts: Parts, output: Path, report: PrepareReport) -> None:
     result = outcome.result
-    report.workers |= {outcome.worker} - {""}
+    report.workers |= {outcome.seat or outcome.worker} - {""}
     if isinstance(result, ClipRecord):
         parts.add(result)
         return

@@ -33,12 +33,14 @@ class Outcome:
 
     Attributes:
         result: its record, or why there is none.
-        worker: who did it, ``host:pid`` or ``host:seat``, where a process that is replaced leaves its seat to the next
-            one; empty when nobody can tell.
+        worker: which process did it, ``host:pid``; empty when nobody can tell.
+        seat: which of the workers that was: a process that is replaced leaves its seat to the next one; empty where
+            processes are not replaced.
     """
 
     result: ClipRecord | Failure
     worker: str
+    seat: str = ""
 
 
 def work(task: ClipTask, scratch: Path | None = None) -> Outcome:
@@ -121,7 +123,7 @@ class _Worker:
     def outcome(self, limit_s: float) -> Outcome | None:
         """Return what became of the clip, or None while it is being worked on."""
         assert self._task is not None
-        name = f"{os.uname().nodename}:{self.seat}"
+        name, seat = f"{os.uname().nodename}:{self._process.pid}", f"seat {self.seat}"
         if self.pipe.poll():
             try:
                 outcome: Outcome = self.pipe.recv()
@@ -129,15 +131,15 @@ class _Worker:
                 self.usable = False
                 self._process.join(5)
                 how = f"the process that worked on it ended ({_how(self._process.exitcode)})"
-                return Outcome(Failure(self._task.name, f"{self._task.path}: {how}", Fate.RETRY), name)
+                return Outcome(Failure(self._task.name, f"{self._task.path}: {how}", Fate.RETRY), name, seat)
             self._done += 1
             self.usable = self._done < _CLIPS_A_PROCESS
-            return replace(outcome, worker=name)
+            return replace(outcome, seat=seat)
         if time.monotonic() - self._began > limit_s:
             self.usable = False
             self.kill()
             why = f"{self._task.path}: took longer than {limit_s:.0f} s and was given up"
-            return Outcome(Failure(self._task.name, why, Fate.RETRY), name)
+            return Outcome(Failure(self._task.name, why, Fate.RETRY), name, seat)
         return None
 
     def end(self) -> None:

@@ -1,0 +1,134 @@
+"""The front door for frames: reenactment with nothing but a source and frames, and sensible choices for all else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import chain, islice
+from pathlib import Path
+
+from visavis.audio.mel import RATE_HZ
+from visavis.audio.window import SoundWindow
+from visavis.core.errors import FaceError
+from visavis.face.align import Crop, crop_for, whole
+from visavis.generators.base import Prior
+from visavis.media.frame import Frame
+from visavis.media.reader import SoundReader, VideoReader
+from visavis.media.still import is_picture, read_picture
+from visavis.motion.transfer import Mode
+from visavis.pipelines import reenact
+from visavis.pipelines.analyse import Analyser, Seen
+from visavis.pipelines.load import load_generator
+from visavis.pipelines.reenact import SoundAt, Tally
+from visavis.weights.store import DEFAULT_MODEL
+
+#: Frames at the start of a stream among which the first face is looked for, to cut around.
+_PATIENCE = 50
+_SOURCE_FRAMES = 250
+
+
+def read_frames(path: Path | str) -> Iterator[Frame]:
+    """Frames of a video, one after the other, upright and with exact times."""
+    with VideoReader(Path(path)) as reader:
+        yield from reader
+
+
+class Reenactor:
+    """Animates one person by streams of driving frames.
+
+    Args:
+        source: a frame that shows the person's face, or the path of a picture or a video; of a video, the first frame
+            with a face.
+        model: name or path of weights.
+        motion: ``relative`` adds the driver's movement since the first face of a stream to the person's own pose;
+            ``absolute`` takes the driver's pose and face shape as they are.
+        crop: True cuts to the face, False never, None where the picture is no such crop already. Of source and driver.
+        face: which face of both, 0 for the largest.
+        device, precision, threads: as for :func:`visavis.load_generator`.
+
+    Raises:
+        VisavisError: no face in the source, or weights or files that cannot be used.
+    """
+
+    def __init__(
+        self,
+        source: Frame | Path | str,
+        *,
+        model: str = DEFAULT_MODEL,
+        motion: str = "relative",
+        crop: bool | None = None,
+        face: int = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self._mode, self._crop, self._face = Mode(motion), crop, face
+        self._generator = load_generator(model, device=device, precision=precision, threads=threads)
+        with Analyser(self._generator.needs, face=face, video=False) as analyser:
+            seen = _first_face(_frames(source, _SOURCE_FRAMES), analyser)
+            if seen is None:
+                raise FaceError(f"{source if isinstance(source, (Path, str)) else 'the source frame'}: shows no face")
+            cut = crop_for([seen.face], *seen.frame.pixels.shape[:2], crop=crop)
+            self._source = analyser.observe(seen.frame, seen.face, cut, self._generator.size)
+        self.tally = Tally()
+
+    @property
+    def size(self) -> int:
+        """Side of the square pictures that come out."""
+        return self._generator.size
+
+    def stream(self, driving: Iterable[Frame] | Path | str, sound: Path | str | None = None) -> Iterator[Frame]:
+        """Yield one frame per driving frame, at the driving frame's time, as it is asked for.
+
+        Memory does not grow with the stream. A frame without a face holds the last motion; :attr:`tally` counts these.
+        Where a stream begins without a face, up to 50 frames are looked at before the first one comes out.
+
+        Args:
+            driving: frames whose times increase, or the path of a video.
+            sound: file whose sound belongs to the frames, from time 0 on; a driving video's own where there is one.
+
+        Raises:
+            VisavisError: no frame shows a face, or a file cannot be used.
+        """
+        if isinstance(driving, (Path, str)):
+            sound, driving = sound or driving, read_frames(driving)
+        person = reenact.Reenactor(self._generator, self._source, mode=self._mode)
+        self.tally = person.tally
+        with ExitStack() as stack:
+            analyser = stack.enter_context(Analyser(self._generator.needs, face=self._face))
+            sound_at: SoundAt | None = None
+            if sound is not None and Prior.MEL in self._generator.needs:
+                reader = stack.enter_context(SoundReader(Path(sound), RATE_HZ))
+                sound_at = SoundWindow(reader).at if reader.has_sound else None
+            crop, frames = self._cut_around(iter(driving))
+            yield from person.stream(frames, analyser, crop, sound_at)
+
+    def _cut_around(self, frames: Iterator[Frame]) -> tuple[Crop, Iterator[Frame]]:
+        """Where to cut a stream, and the stream as it was."""
+        looked_at: list[Frame] = []
+        with Analyser((), face=self._face, video=False) as analyser:
+            for frame in islice(frames, _PATIENCE):
+                looked_at.append(frame)
+                face = analyser.find(frame)
+                if face is not None:
+                    crop = crop_for([face], *frame.pixels.shape[:2], crop=self._crop)
+                    return crop, chain(looked_at, frames)
+        if not looked_at:
+            raise FaceError("the driving stream has no frames")
+        # The face may come later; the stream says so if none ever comes.
+        return whole(*looked_at[0].pixels.shape[:2]), chain(looked_at, frames)
+
+
+def _frames(source: Frame | Path | str, most: int) -> Iterator[Frame]:
+    if isinstance(source, Frame):
+        return iter([source])
+    path = Path(source)
+    return iter([read_picture(path)]) if is_picture(path) else islice(read_frames(path), most)
+
+
+def _first_face(frames: Iterator[Frame], analyser: Analyser) -> Seen | None:
+    for frame in frames:
+        face = analyser.find(frame)
+        if face is not None:
+            return Seen(frame, face)
+    return None
