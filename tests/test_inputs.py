@@ -129,6 +129,13 @@ def test_a_playlist_reads_no_other_file(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "bmp", "tiff"])
+def test_a_still_picture_is_called_one_where_a_video_is_needed(kind: str, tmp_path: Path):
+    Image.fromarray(draw(64, seed=0)).save(tmp_path / f"a.{kind}")
+    with pytest.raises(MediaError, match="still picture"):
+        probe(tmp_path / f"a.{kind}")
+
+
 def test_a_name_that_stands_for_many_files_is_one_file(tmp_path: Path):
     for number in range(3):
         Image.fromarray(draw(64, seed=number)).save(tmp_path / f"a{number}.png")
