@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import visavis
 from made import FRAMES, good_inputs, run, tiny_weights
 from visavis.media.reader import VideoReader
 
@@ -187,8 +188,11 @@ def test_weights_are_listed_and_verified(capfd: pytest.CaptureFixture[str]):
     one_object(capfd.readouterr().out)
 
 
-def test_control_c_leaves_nothing_behind(inputs: Path, tmp_path: Path):
-    """Interrupted in the middle of writing: exit 130 and an empty folder."""
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["INT", "TERM", "HUP"]
+)
+def test_a_run_that_is_stopped_leaves_nothing_behind(sent: signal.Signals, status: int, inputs: Path, tmp_path: Path):
+    """In the middle of writing, by Ctrl-C, a process manager or a closing terminal: an empty folder."""
     from visavis.media.synthetic import write_clip
 
     long = inputs / "long.mp4"
@@ -201,8 +205,26 @@ def test_control_c_leaves_nothing_behind(inputs: Path, tmp_path: Path):
         deadline = time.monotonic() + 300
         while not os.listdir(tmp_path) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
+        if sent != signal.SIGINT:
+            process.send_signal(sent)  # asked again, it still cleans up
         _, said = process.communicate(timeout=30)
-    assert process.returncode == 130, said
+    assert process.returncode == status, said
     assert os.listdir(tmp_path) == []
     assert said == "interrupted; nothing was written\n"
+
+
+def test_a_library_that_the_system_lacks_is_named_with_its_package(tmp_path: Path):
+    """As on a bare server: OpenCV cannot be loaded. Every verb says so in one line, and so does the doctor."""
+    (tmp_path / "cv2.py").write_text(
+        "raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')"
+    )
+    source = str(Path(visavis.__file__).parents[1])
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), source])}
+    command = [sys.executable, "-m", "visavis.cli.main"]
+    arguments = ["reenact", str(tmp_path / "cv2.py"), str(tmp_path / "cv2.py"), "-o", str(tmp_path / "a.mp4")]
+    for verb, out in ((arguments, "stderr"), (["doctor"], "stdout")):
+        done = subprocess.run([*command, *verb], env=env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+        assert "libGL.so.1" in getattr(done, out) and "apt-get install libgl1 " in getattr(done, out)

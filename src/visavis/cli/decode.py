@@ -35,9 +35,7 @@ class Enlarge(str, Enum):
 
 def decode(
     call: Annotated[Path, typer.Argument(help="Call (.vsv).")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Video to write: .mp4, .mov, .mkv, .webm, .gif, .webp")
-    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Video: .mp4, .mov, .mkv, .webm, .gif or .webp.")],
     model: Annotated[
         str | None, typer.Option(help="Weights, where the name in the call does not find them here.")
     ] = None,

@@ -15,6 +15,7 @@ import typer
 
 from visavis.cli.console import print_json
 from visavis.core.errors import VisavisError
+from visavis.core.libraries import missing_library
 
 _PACKAGES = ("torch", "numpy", "mediapipe", "av", "safetensors", "opencv-contrib-python")
 
@@ -61,7 +62,8 @@ def _checks() -> Iterator[Check]:
         try:
             yield Check(name, True, run())
         except Exception as error:  # whatever is broken is what the doctor reports
-            yield Check(name, False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+            said = missing_library(error) or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            yield Check(name, False, said)
 
 
 def _device() -> str:

@@ -9,8 +9,10 @@ import typer
 
 from visavis import __version__
 from visavis.cli import bench, decode, doctor, encode, evaluate, inspect, prepare, rate, reenact, study, train, weights
+from visavis.cli.signals import Ending
 from visavis.core.errors import VisavisError
 from visavis.core.printable import printable
+from visavis.core.libraries import missing_library
 
 app = typer.Typer(
     name="visavis",
@@ -55,7 +57,11 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 an error of ours, 2 usage, 130 interrupted; errors are one line on stderr."""
+    """Run the command line; errors are one line on stderr.
+
+    Exits with 0 done, 1 an error of ours, 2 usage, 130 interrupted, 143 or 129 asked to end by SIGTERM or SIGHUP.
+    """
+    ending = Ending()
     try:
         status = app(prog_name="visavis", standalone_mode=False)
     except VisavisError as error:
@@ -63,17 +69,22 @@ def main() -> None:
     except _UsageError as error:
         _end_usage(error)
     except (KeyboardInterrupt, typer.Abort):
-        _end(130, "interrupted; nothing was written")
+        _end(ending.status, "interrupted; nothing was written")
     except MemoryError:
         _end(1, "error: out of memory")
     except RuntimeError as error:
         if not _is_out_of_memory(error):
             raise
         _end(1, "error: out of memory")
+    except (ImportError, OSError) as error:
+        lacking = missing_library(error)
+        if lacking is None:
+            raise
+        _end(1, f"error: {lacking}")
     else:
         # Typer returns the status of an Exit, into which it turns Ctrl-C too.
         if status == 130:
-            _end(130, "interrupted; nothing was written")
+            _end(ending.status, "interrupted; nothing was written")
         raise SystemExit(status or 0)
 
 

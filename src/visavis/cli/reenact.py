@@ -37,9 +37,7 @@ class Precision(str, Enum):
 def reenact(
     source: Annotated[Path, typer.Argument(help="Picture, or video of which the first usable frame is taken.")],
     driving: Annotated[Path, typer.Argument(help="Video whose head motion and sound drive the source.")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Video to write: .mp4, .mov, .mkv, .webm, .gif, .webp")
-    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Video: .mp4, .mov, .mkv, .webm, .gif or .webp.")],
     model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
     audio: Annotated[Path | None, typer.Option(help="Sound in place of the driving video's.")] = None,
     motion: Annotated[

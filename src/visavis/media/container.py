@@ -18,6 +18,7 @@ from visavis.media.spool import readable_twice
 
 MOST_SIDE = 8192
 MOST_PIXELS = 64_000_000
+_HEAD_BYTES = 256
 _HEIC = {b"heic", b"heix", b"heim", b"heis"}
 #: Kinds of files that hold their pictures and sound themselves. Playlists and their like, which make FFmpeg open other
 #: files and addresses, are not among them, nor are names that stand for many files.
@@ -27,7 +28,9 @@ _CONTAINERS = (
     "tta,vc1,vvc,w64,wav,wtv,wv,ape,yuv4mpegpipe,smjpeg,dhav,ty,roq,smk,bink"
 )
 #: How playlists and descriptions of sessions begin.
-_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<MPD", b"[playlist]", b"v=0\r\n", b"v=0\n", b"RTSPtext", b"[Reference]")
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"v=0\r\n", b"v=0\n", b"RTSPtext", b"[Reference]")
+#: How still pictures begin.
+_STILLS = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
 _CLOCK_OF_ITS_OWN = 0x0200  # FFmpeg's AVFMT_TS_DISCONT
 #: Coders of sound begin by so much before time zero to get going; what begins earlier has a clock of its own.
 _PRIMING_S = Fraction(1, 10)
@@ -53,7 +56,7 @@ def check_readable(path: Path) -> Path:
 def _head(path: Path, file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
-            return opened.read(64)
+            return opened.read(_HEAD_BYTES)
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror})") from error
 
@@ -83,8 +86,11 @@ def open_input(path: Path) -> InputContainer:
     try:
         return av.open(f"file:{file}", metadata_errors="ignore", options=allowed)
     except (av.error.FFmpegError, ValueError) as error:
-        if _head(path, file).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_PLAYLISTS):
+        head = _head(path, file)
+        if b"<MPD" in head or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_PLAYLISTS):
             raise MediaError(f"{path}: is a playlist, which names other files; give the video itself") from error
+        if head.startswith(_STILLS) or head[8:12] == b"WEBP":
+            raise MediaError(f"{path}: is a still picture; a video or sound file is needed") from error
         raise MediaError(f"{path}: is not a video or sound file that can be read, or is damaged") from error
 
 

@@ -92,8 +92,8 @@ class Place:
         """Bring the file to the disk and give it its name.
 
         Raises:
-            OutputError: the disk is full, and nothing is left; or the name cannot be given, since another file has it by
-                now or the system refuses, and the message says where the result is.
+            OutputError: the disk is full, and nothing is left; or the name cannot be given, since another file has it
+                by now or the system refuses, and the message says where the result is.
         """
         try:
             with disk_errors(self.path), self.aside.open("rb") as file:

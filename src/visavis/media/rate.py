@@ -25,8 +25,8 @@ _SNAP = Fraction(1, 250)
 _UNSTATED = {"matroska", "flv", "live_flv", "asf", "mpegts", "mpeg", "ogg", "nut"}
 _MOST_BELIEVED = 1000
 _LOOKED_AT = 240
-#: Steps this far from the middle one are pauses and stutters.
-_REGULAR = Fraction(1, 4)
+#: Steps within this share of the middle one are like it; so many of all have to be; longer ones than that are pauses.
+_REGULAR, _MOST, _PAUSE = Fraction(1, 4), Fraction(3, 4), Fraction(5, 2)
 
 
 def frame_rate(path: Path, container: InputContainer, stream: VideoStream) -> Fraction:
@@ -42,17 +42,18 @@ def frame_rate(path: Path, container: InputContainer, stream: VideoStream) -> Fr
 
 
 def estimated(stamps: Sequence[Fraction]) -> Fraction | None:
-    """Frames a second by the middle one of the steps between times in seconds; None when there are none.
+    """Frames a second by the steps between times in seconds; None when there are none.
 
-    Stamps in whole milliseconds make steps of 33 and 34: those near the middle one are averaged.
+    Where most steps are alike, those near the middle one are averaged: stamps in whole milliseconds make steps of 33
+    and 34, and a frame that was left out makes one of 67. Where they are not, all but pauses are averaged.
     """
     steps = [after - before for before, after in pairwise(sorted(set(stamps)))]
     if not steps:
         return None
     middle = median(steps)
     near = [step for step in steps if abs(step - middle) <= _REGULAR * middle]
-    if not near:
-        return (1 / middle).limit_denominator(100)
+    if len(near) < _MOST * len(steps):
+        near = [step for step in steps if step <= _PAUSE * middle]
     rate = len(near) / sum(near, Fraction(0))
 
     def off(known: Fraction) -> Fraction:

@@ -21,7 +21,7 @@ __all__ = ["VIDEO_KINDS", "VideoWriter", "check_output"]
 
 
 class VideoWriter:
-    """Writes a video of the kind that its name's ending says, with the sound of a file beside it where the kind has any.
+    """Writes a video of the kind that its name's ending says, with the sound of a file where the kind has any.
 
     The file appears under its name only when :meth:`close` has finished; an exception inside the ``with`` block
     leaves nothing. Sizes are made even, as the pixel format needs, by repeating the last row or column.
