@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from visavis.core.config import build
 from visavis.core.errors import FaceError
+from visavis.face.lids import Lids
 from visavis.face.mesh import draw_mesh
 from visavis.face.morphable import LinearFaceModel
 from visavis.face.types import Observation
@@ -21,6 +22,19 @@ from visavis.generators.base import Prior
 from visavis.motion.types import KeypointMotion, MotionLayout
 from visavis.nn.denormals import denormals_flushed
 from visavis.nn.folding import folded
+
+
+@dataclass(frozen=True)
+class Person:
+    """All that depends on the source alone.
+
+    Attributes:
+        still: what the network made of it.
+        lids: of the source picture; None for networks without a mesh.
+    """
+
+    still: Still
+    lids: Lids | None
 
 
 class AvfrGenerator:
@@ -118,21 +132,30 @@ class AvfrGenerator:
 
     @denormals_flushed()
     @torch.inference_mode()
-    def prepare(self, references: Sequence[Observation]) -> Still:
+    def prepare(self, references: Sequence[Observation]) -> Person:
         """Encode the source, the first reference."""
         source = references[0]
         motion, prior = self._analyse(source)
         with self._autocast():
-            return self.network.encode(self._picture(source), motion, prior)
+            still = self.network.encode(self._picture(source), motion, prior)
+        lids = None
+        if self.face_model is not None and source.mesh is not None:
+            lids = Lids(source.picture, source.mesh)
+        return Person(still, lids)
 
     @denormals_flushed()
     @torch.inference_mode()
-    def render(self, person: Still, motion: KeypointMotion, sound: NDArray[np.float32] | None) -> Tensor:
+    def render(self, person: Person, motion: KeypointMotion, sound: NDArray[np.float32] | None) -> Tensor:
         """Render one frame; see :class:`visavis.generators.base.Generator`."""
         motion = motion.to(self.device)
         mel = None if sound is None else torch.from_numpy(sound)[None, None].to(self.device)
+        mesh = self._points(motion)
+        drawing = None if mesh is None else self._as_tensor(draw_mesh(mesh, self.size))
         with self._autocast():
-            return self.network.render(person, motion, self._drawing(motion), mel).picture.float()
+            picture = self.network.render(person.still, motion, drawing, mel).picture.float()
+        if person.lids is not None and mesh is not None:
+            picture = _with_lids(picture, person.lids, mesh)
+        return picture
 
     def _analyse(self, observation: Observation) -> tuple[KeypointMotion, Tensor | None]:
         """Motion of an observation, and its prior ``[1, 2, S, S]`` if this network looks at one."""
@@ -170,11 +193,23 @@ class AvfrGenerator:
             mesh = self.face_model.points(coded)
         return values, self._as_tensor(draw_mesh(mesh, self.size))
 
-    def _drawing(self, motion: KeypointMotion) -> Tensor | None:
+    def _points(self, motion: KeypointMotion) -> NDArray[np.float32] | None:
         if self.face_model is None or motion.mesh is None:
             return None
-        points = self.face_model.points(motion.mesh[0].cpu().numpy())
-        return self._as_tensor(draw_mesh(points, self.size))
+        return self.face_model.points(motion.mesh[0].cpu().numpy())
 
     def _as_tensor(self, grey: NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(grey.astype(np.float32) / 255)[None, None].to(self.device)
+
+
+def _with_lids(picture: Tensor, lids: Lids, mesh: NDArray[np.float32]) -> Tensor:
+    """Lay the source's lids over a picture ``[1, 3, S, S]`` where the mesh closes them."""
+    picture = picture.contiguous()
+    for patch in lids.patches(mesh):
+        height, width = patch.weight.shape[:2]
+        here = picture[0, :, patch.top : patch.top + height, patch.left : patch.left + width]
+        skin, weight = (
+            torch.from_numpy(part).permute(2, 0, 1).to(picture.device) for part in (patch.picture, patch.weight)
+        )
+        here.lerp_(skin, weight)
+    return picture

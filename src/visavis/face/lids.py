@@ -1,0 +1,165 @@
+"""Lids that close, at full resolution: the skin around the eyes laid over a rendered picture, triangle by triangle.
+
+A dense motion at a quarter of the picture's side has two cells for an eye. When its lids close over them, the white of
+the eye stays where lid ought to be, and comes out as a grey patch. Here the skin between lids and brows is carried from
+the source picture by the mesh itself, so that a lid that closes is drawn out of the lid that the source shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.face.mesh import LEFT_EYE, RIGHT_EYE, to_pixels
+
+Array = NDArray[np.float32]
+
+# Rings of points around each eye, from the lids' edge outwards, all in the order of the first; the last two go over the
+# brow and stay where they are below the eye.
+_RIGHT = (
+    RIGHT_EYE,
+    (130, 25, 110, 24, 23, 22, 26, 112, 243, 190, 56, 28, 27, 29, 30, 247),
+    (226, 31, 228, 229, 230, 231, 232, 233, 244, 189, 221, 222, 223, 224, 225, 113),
+    (226, 31, 228, 229, 230, 231, 232, 233, 244, 193, 55, 65, 52, 53, 46, 124),
+    (226, 31, 228, 229, 230, 231, 232, 233, 244, 193, 107, 66, 105, 63, 70, 156),
+)
+_LEFT = (
+    LEFT_EYE,
+    (359, 255, 339, 254, 253, 252, 256, 341, 463, 414, 286, 258, 257, 259, 260, 467),
+    (446, 261, 448, 449, 450, 451, 452, 453, 464, 413, 441, 442, 443, 444, 445, 342),
+    (446, 261, 448, 449, 450, 451, 452, 453, 464, 417, 285, 295, 282, 283, 276, 353),
+    (446, 261, 448, 449, 450, 451, 452, 453, 464, 417, 336, 296, 334, 293, 300, 383),
+)
+_AROUND = len(RIGHT_EYE)
+_CORNERS, _UPPER, _LOWER = (0, 8), slice(9, 16), slice(7, 0, -1)
+
+# Shares of the source's own opening: from the first on skin is laid over, from the second on alone.
+_BEGINS, _WHOLE = 0.95, 0.6
+_LEAST_OPENING = 0.08  # of the eye's width: an eye that is closed in the source shows no more than it has
+_SOFT = 2.0  # pixels of a 256x256 picture over which the skin fades into its surroundings
+_SUB_PIXEL_BITS = 4
+_LEAST_AREA = 1e-3
+
+
+def _triangles() -> NDArray[np.int64]:
+    """Corners ``[T, 3]`` in an eye's rings, laid one after another."""
+    found = []
+    for ring in range(len(_RIGHT) - 1):
+        for at in range(_AROUND):
+            inner, after = ring * _AROUND + at, ring * _AROUND + (at + 1) % _AROUND
+            found += [(inner, after, inner + _AROUND), (after, after + _AROUND, inner + _AROUND)]
+    return np.array(found)
+
+
+_TRIANGLES = _triangles()
+_EYES = tuple(np.array([point for ring in rings for point in ring]) for rings in (_RIGHT, _LEFT))
+
+
+@dataclass(frozen=True)
+class LidPatch:
+    """What is laid over one eye.
+
+    Attributes:
+        left, top: its corner in pixels.
+        picture: ``float32 [h, w, 3]`` in [0, 1].
+        weight: ``float32 [h, w, 1]`` in [0, 1], how much it counts.
+    """
+
+    left: int
+    top: int
+    picture: Array
+    weight: Array
+
+
+class Lids:
+    """The lids of one source picture.
+
+    Args:
+        picture: ``uint8 [S, S, 3]``.
+        mesh: of the face in it, ``float32 [478, 3]`` in [-1, 1].
+    """
+
+    def __init__(self, picture: NDArray[np.uint8], mesh: Array) -> None:
+        self._picture = picture.astype(np.float32) / 255
+        self._size = picture.shape[0]
+        points = to_pixels(mesh, self._size)
+        self._points = [points[eye] for eye in _EYES]
+        self._openings = [_opening(points) for points in self._points]
+
+    def patches(self, mesh: Array) -> Iterator[LidPatch]:
+        """What to lay over a picture of this person with that mesh ``[478, 3]``; nothing for eyes that stay open."""
+        target = to_pixels(mesh, self._size)
+        for eye, source, opening in zip(_EYES, self._points, self._openings, strict=True):
+            points = target[eye]
+            closing = _closing(_opening(points), opening) if np.isfinite(points).all() else 0.0
+            patch = self._patch(source, points, closing) if closing > 0 else None
+            if patch is not None:
+                yield patch
+
+    def _patch(self, source: Array, target: Array, closing: float) -> LidPatch | None:
+        left, top = np.clip(np.floor(target.min(0)).astype(int) - 1, 0, self._size)
+        right, bottom = np.clip(np.ceil(target.max(0)).astype(int) + 2, 0, self._size)
+        if right <= left or bottom <= top:
+            return None
+        at, inside = _map(source, target - (left, top), (int(bottom - top), int(right - left)))
+        skin = cv2.remap(self._picture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return LidPatch(int(left), int(top), skin, closing * self._fading(inside)[..., None])
+
+    def _fading(self, inside: NDArray[np.uint8]) -> Array:
+        """1 within the skin, falling to 0 at its outer edge; nothing where there is none, as between open lids."""
+        soft = _SOFT * self._size / 256
+        # The hole between the lids is filled for this, or their edges would fade too.
+        whole = np.zeros_like(inside)
+        outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(whole, outlines, -1, 1, cv2.FILLED)
+        far = cv2.distanceTransform(np.pad(whole, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        return np.asarray(np.clip(far / (2 * soft), 0, 1) * inside, np.float32)
+
+
+def _opening(points: Array) -> float:
+    """Mean distance of upper and lower lid over the distance of the eye's corners."""
+    gap = np.linalg.norm(points[_UPPER] - points[_LOWER], axis=1).mean()
+    return float(gap / max(np.linalg.norm(points[_CORNERS[0]] - points[_CORNERS[1]]), 1e-6))
+
+
+def _closing(opening: float, source: float) -> float:
+    """How much the skin counts, 0 to 1, smooth in the opening so that a blink fades in."""
+    if source < _LEAST_OPENING:
+        return 0.0
+    share = float(np.clip((_BEGINS - opening / source) / (_BEGINS - _WHOLE), 0, 1))
+    return share * share * (3 - 2 * share)
+
+
+def _map(source: Array, target: Array, size: tuple[int, int]) -> tuple[Array, NDArray[np.uint8]]:
+    """Where each pixel of the target's triangles lies in the source.
+
+    Triangles that the target turns over are left out: there the skin faces away from the camera.
+
+    Returns:
+        Places ``float32 [h, w, 2]`` as for OpenCV's remap, and ``uint8 [h, w]``, 1 where there are any.
+    """
+    to, of = target[_TRIANGLES].astype(np.float64), source[_TRIANGLES].astype(np.float64)
+    kept = (_areas(to) * _areas(of) > 0) & (np.abs(_areas(to)) > _LEAST_AREA)
+    to, of = to[kept], of[kept]
+    if not len(to):
+        return np.zeros((*size, 2), np.float32), np.zeros(size, np.uint8)
+    numbers = np.full(size, -1, np.int32)
+    corners = np.rint(to * 2**_SUB_PIXEL_BITS).astype(np.int32)
+    for number, corner in enumerate(corners):
+        cv2.fillConvexPoly(numbers, corner, number, shift=_SUB_PIXEL_BITS)
+    # Of each triangle the affine map [3, 2] with (x, y, 1) @ map = place.
+    maps = np.linalg.solve(np.concatenate([to, np.ones((len(to), 3, 1))], 2), of)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    here = np.stack([columns, rows, np.ones_like(rows)], -1).astype(np.float64)
+    places = (here[..., None, :] @ maps[numbers])[..., 0, :]
+    return places.astype(np.float32), (numbers >= 0).astype(np.uint8)
+
+
+def _areas(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Twice the signed areas of triangles ``[T, 3, 2]``."""
+    (ax, ay), (bx, by), (cx, cy) = corners.transpose(1, 2, 0)
+    return np.asarray((bx - ax) * (cy - ay) - (cx - ax) * (by - ay))
