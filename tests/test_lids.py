@@ -75,7 +75,7 @@ def test_open_eyes_and_all_that_is_not_an_eye_stay_as_they_are(mesh):
     assert list(lids.patches(mesh)) == []
     speckled = np.random.default_rng(0).integers(0, 255, picture.shape, dtype=np.uint8)
     changed = (overlaid(speckled, lids, closed(mesh)) != speckled).any(-1)
-    rows, columns = np.nonzero(changed)
+    rows = np.nonzero(changed)[0]
     points = to_pixels(mesh, 256)
     brows_to_cheeks = points[[105, 334, 230, 450], 1]
     assert brows_to_cheeks.min() - 4 <= rows.min() and rows.max() <= brows_to_cheeks.max() + 4

@@ -11,8 +11,8 @@ from visavis import __version__
 from visavis.cli import bench, decode, doctor, encode, evaluate, inspect, prepare, rate, reenact, study, train, weights
 from visavis.cli.signals import Ending
 from visavis.core.errors import VisavisError
-from visavis.core.printable import printable
 from visavis.core.libraries import missing_library
+from visavis.core.printable import printable
 
 app = typer.Typer(
     name="visavis",
