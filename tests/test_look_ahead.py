@@ -14,7 +14,7 @@ from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.media.reader import VideoReader
 from visavis.media.synthetic import write_clip
 from visavis.pipelines.analyse import Seen
-from visavis.pipelines.files import ReenactOptions, _look_ahead
+from visavis.pipelines.look_ahead import look_ahead
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -28,11 +28,12 @@ def test_the_start_frame_is_found_as_the_stream_will_track_it(seed: int, tmp_pat
         tracked = [tracker.find(frame.pixels) for frame in frames]
         face = tracked[25]
         assert face is not None
-        options = ReenactOptions(crop=False)
-        start, crop = _look_ahead(clip, Seen(frames[25], face), AvfrGenerator(AvfrConfig.tiny()), options)
+        found_ahead = look_ahead(clip, Seen(frames[25], face), AvfrGenerator(AvfrConfig.tiny()), crop=False)
+        start, crop = found_ahead.start, found_ahead.crop
         assert start is not None and start.mesh is not None
+        assert len(found_ahead.meshes) == len(frames[::3])
         number = next(i for i, frame in enumerate(frames) if frame.time == start.time)
-        assert number % 5 == 0 and number > 0
+        assert number % 3 == 0 and number > 0
         truth, single = tracked[number], alone.find(frames[number].pixels)
         assert truth is not None and single is not None
         found = _distance(start.mesh, crop.to_crop(truth.mesh))

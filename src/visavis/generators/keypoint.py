@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from visavis.core.config import build, check_ranges
 from visavis.core.errors import ConfigError
+from visavis.face.morphable import LinearFaceModel
 from visavis.face.types import Observation
 from visavis.generators.base import Prior
 from visavis.motion.keypoints import KeypointDetector
@@ -220,6 +221,7 @@ class KeypointGenerator:
     """The first order model behind the contract that all generators keep."""
 
     family = "keypoint"
+    face_model: LinearFaceModel | None = None  # its motions have no mesh
 
     def __init__(self, config: KeypointConfig, *, device: str = "cpu", precision: str = "fp32") -> None:
         self.config, self.device, self.precision = config, torch.device(device), precision

@@ -5,33 +5,26 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.window import SoundWindow
-from visavis.core.errors import FaceError, MediaError
-from visavis.face.align import Crop, crop_for
-from visavis.face.types import Face, Observation
-from visavis.generators.base import Generator, Prior
+from visavis.core.errors import MediaError
+from visavis.face.align import crop_for
+from visavis.generators.base import Prior
 from visavis.media.frame import Frame, Pixels
 from visavis.media.provenance import marks
 from visavis.media.reader import MediaInfo, SoundReader, VideoReader
-from visavis.media.still import is_picture, read_picture
 from visavis.media.writer import VideoWriter, check_output
-from visavis.motion.transfer import Mode, pose_distance
-from visavis.pipelines.analyse import Analyser, Seen
+from visavis.motion.transfer import Mode
+from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import choose_device, choose_precision, load_generator
+from visavis.pipelines.look_ahead import find_source, look_ahead, observe_source
 from visavis.pipelines.reenact import STAGES, Reenactor
 from visavis.weights.store import DEFAULT_MODEL
-
-_LOOK_AHEAD_S = 10
-_LOOK_EVERY = 5
-_SOURCE_SEARCH_FRAMES = 250
 
 Progress = Callable[[int, int | None], None]
 
@@ -107,7 +100,7 @@ def reenact_file(
     """Animate the face of ``source`` by the video ``driving`` and write the result with its sound.
 
     Args:
-        source: picture, or video of which the first frame with a face is taken.
+        source: picture, or video of which the frame that can be animated best is taken.
         driving: video of a talking head.
         output: .mp4 to write.
         options: see :class:`ReenactOptions`.
@@ -121,14 +114,14 @@ def reenact_file(
     with ExitStack() as stack:
         reader = stack.enter_context(VideoReader(driving))
         sound = _sound_file(driving, options)
-        still = _source(source, options)
+        still = find_source(source, options.face)
         device = choose_device(options.device)
         precision = choose_precision(options.precision, device)
         generator = load_generator(options.model, device=device, precision=precision)
         source_crop = crop_for([still.face], *still.frame.pixels.shape[:2], crop=options.crop)
-        observed = _observe_source(still, source_crop, generator)
-        start, driving_crop = _look_ahead(driving, still, generator, options)
-        reenactor = Reenactor(generator, observed, start=start, mode=options.motion)
+        observed = observe_source(still, source_crop, generator)
+        ahead = look_ahead(driving, still, generator, face=options.face, crop=options.crop)
+        reenactor = Reenactor(generator, observed, start=ahead.start, ahead=ahead.meshes, mode=options.motion)
         sound_at = None
         if sound is not None and Prior.MEL in generator.needs:
             sound_at = SoundWindow(stack.enter_context(SoundReader(sound, RATE_HZ))).at
@@ -140,7 +133,7 @@ def reenact_file(
             VideoWriter(output, size=frame_size, fps=reader.info.fps, sound=sound, metadata=marks(options.model))
         )
         expected = _expected_frames(reader.info)
-        for frame in reenactor.stream(reader, analyser, driving_crop, sound_at):
+        for frame in reenactor.stream(reader, analyser, ahead.crop, sound_at):
             pixels = frame.pixels
             if options.paste_back:
                 pixels = source_crop.paste(still.frame.pixels, pixels)
@@ -188,69 +181,3 @@ def _sound_file(driving: Path, options: ReenactOptions) -> Path | None:
     if options.audio is not None:
         raise MediaError(f"{options.audio}: has no sound in it")
     return None
-
-
-def _source(path: Path, options: ReenactOptions) -> Seen:
-    """The source frame and its face: of a picture, or of the first usable frame of a video."""
-    with Analyser((), face=options.face, video=False) as analyser:
-        if is_picture(path):
-            frame = read_picture(path)
-            face = analyser.find(frame)
-            if face is None:
-                raise FaceError(f"{path}: {_no_face(frame.pixels, options.face)}")
-            return Seen(frame, face)
-        with VideoReader(path) as reader:
-            for frame in islice(reader, _SOURCE_SEARCH_FRAMES):
-                if (face := analyser.find(frame)) is not None:
-                    return Seen(frame, face)
-    raise FaceError(f"{path}: no face in its first {_SOURCE_SEARCH_FRAMES} frames")
-
-
-def _no_face(pixels: Pixels, which: int) -> str:
-    if which:
-        return f"face number {which} was not found; 0 is the largest"
-    return f"no face was found in the source picture ({pixels.shape[1]}x{pixels.shape[0]})"
-
-
-def _observe_source(still: Seen, crop: Crop, generator: Generator) -> Observation:
-    with Analyser(generator.needs, video=False) as analyser:
-        return analyser.observe(still.frame, still.face, crop, generator.size)
-
-
-def _look_ahead(
-    driving: Path, source: Seen, generator: Generator, options: ReenactOptions
-) -> tuple[Observation | None, Crop]:
-    """Look through the beginning of the driving video for its crop and for the frame whose pose is the source's.
-
-    The face is followed as the stream will follow it: a mesh found in each picture alone lies elsewhere by up to a
-    pixel, and all motion is relative to the one found here.
-    """
-    faces: list[Face] = []
-    nearest: Seen | None = None
-    best = float("inf")
-    with VideoReader(driving) as reader, Analyser(generator.needs, face=options.face) as analyser:
-        height, width = reader.info.height, reader.info.width
-        for frame in thinned(reader):
-            face = analyser.find(frame)
-            if face is None:
-                continue
-            faces.append(face)
-            distance = pose_distance(source.face.mesh, face.mesh)
-            if distance < best:
-                best, nearest = distance, Seen(frame, face)
-        if nearest is None:
-            # The face may come later; the stream decides, and says so if none ever comes.
-            return None, crop_for([source.face], height, width, crop=False)
-        crop = crop_for(faces, height, width, crop=options.crop)
-        return analyser.observe(nearest.frame, nearest.face, crop, generator.size), crop
-
-
-def thinned(reader: VideoReader) -> Iterator[Frame]:
-    """A few frames of a video's beginning."""
-    begin: Fraction | None = None
-    for number, frame in enumerate(reader):
-        begin = frame.time if begin is None else begin
-        if frame.time - begin > _LOOK_AHEAD_S:
-            return
-        if number % _LOOK_EVERY == 0:
-            yield frame

@@ -29,8 +29,9 @@ from visavis.pipelines.call.enlarge import chosen as enlarge_chosen
 from visavis.pipelines.call.settings import CallSettings
 from visavis.pipelines.call.sound_files import SoundTrack, write_sound
 from visavis.pipelines.call.weights import WeightsId, weights_for
-from visavis.pipelines.files import Progress, thinned
+from visavis.pipelines.files import Progress
 from visavis.pipelines.load import load_generator
+from visavis.pipelines.look_ahead import thinned
 from visavis.weights.store import DEFAULT_MODEL
 
 _LEAST_FPS, _MOST_FPS = Fraction(1), Fraction(120)
