@@ -31,6 +31,7 @@ SPEECH = (0.0, 0.9, 0.3, 0.0, 0.6, 0.15, 0.9, 0.45, 0.0, 0.75)
 BLINKS = (0.0, 0.0, 0.6, 1.0, 0.4, 0.0, 0.0, 1.0, 0.7, 0.0)
 HALF = 128  # pixels of half a picture
 PX = 39.0  # pixels of a unit of the face model in these pictures
+CONTACT_PX = 0.7
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +113,9 @@ def test_lids_shut_and_open_as_the_driver_s_whatever_state_either_begins_in(
         made = carried(model, mesh_of(3, Pose(lids=source)), driving, ahead=ahead)
         wanted, found = gap_px(driving, RIGHT_LID_PAIRS), gap_px(made, RIGHT_LID_PAIRS)
         assert np.corrcoef(wanted, found)[0, 1] >= 0.97
-        # The tracker never shows the driver quite shut; the source goes from contact to how its own eye is open.
-        own = gap_px([mesh_of(3, Pose())], RIGHT_LID_PAIRS)[0]
-        assert np.ptp(found) == pytest.approx(own, rel=0.15)
+        # Open is as that eye was seen open, or, where it never was, as usual; a stream has yet to learn the driver's.
+        span = gap_px([mesh_of(3, Pose())], RIGHT_LID_PAIRS)[0] - CONTACT_PX if source == 0 else np.ptp(wanted)
+        assert np.ptp(found) == pytest.approx(span, rel=0.1 if ahead else 0.2)
         assert np.abs(found[np.array(blinks) == 1]).max() < 1.0
 
 
@@ -173,7 +174,7 @@ def test_nothing_jumps_while_the_range_of_a_driver_is_learned():
         known = known.widened(gap)
         shares.append(known.share(gap))
     assert np.abs(np.diff(shares)).max() < 2.5 * np.abs(np.diff(gaps)).max() / 0.11
-    assert min(shares) == 0 and known.opened > 0.12 and known.shut < 0
+    assert min(shares) == 0 and known.opened > 0.12 and known.shut < 0.01
 
 
 def test_a_squinting_picture_opens_and_a_narrow_eye_stays_narrow():

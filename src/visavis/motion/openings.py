@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 #: Gap of lids in the units of unposed meshes (an eye is 0.53 wide), over 180 people: shut, and usually open.
-USUAL_SHUT, USUAL_OPEN = 0.010, 0.155
+USUAL_SHUT, USUAL_OPEN = 0.022, 0.155
 _SHUT_BOUNDS, _OPEN_BOUNDS = (-0.025, 0.035), (0.07, 0.26)
 #: Beyond its usual opening an eye goes by so much.
 WIDEST = 1.4

@@ -29,6 +29,8 @@ _STRANGEST = 25.0
 _FRAMES_OF_REST = 250
 _SLACK, _TIGHT, _CROSSING = 1e-4, 1e-4, 0.01
 _ROUNDS = 3
+#: Lids that meet, in unposed units: under a pixel at 256. Nearer, a warp begins to turn eyes inside out.
+_LIDS_MEET = 0.018
 
 
 class ShapeTransfer:
@@ -123,7 +125,7 @@ class ShapeTransfer:
         opened = _softened(max(mean - self._lips_shut, 0.0))
         lips = np.maximum(mouth, 0) * (opened / max(mean, 1e-6))
         lids = [
-            eye.share(float(driving[at].mean())) * gap * _PROFILE
+            (_LIDS_MEET + eye.share(float(driving[at].mean())) * (gap - _LIDS_MEET)) * _PROFILE
             for eye, at, gap in zip(self._eyes, _EYES, self._open, strict=True)
         ]
         return np.concatenate([lips, *lids])
