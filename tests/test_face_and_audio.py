@@ -15,10 +15,12 @@ from visavis.evaluation.baselines import mesh_warp
 from visavis.evaluation.metrics.image import l1, psnr, ssim
 from visavis.evaluation.metrics.landmarks import landmark_distance
 from visavis.face.align import Crop, crop_for, whole
-from visavis.face.mesh import draw_mesh, to_pixels
+from visavis.face.measures import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
+from visavis.face.mesh import CONTROL_POINTS, draw_mesh, to_pixels
 from visavis.face.morphable import LinearFaceModel, learn
 from visavis.face.tracker import FaceTracker
 from visavis.face.types import Face, Observation
+from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.generators.avfr.mesh import MeshModel
 from visavis.media.frame import Sound
@@ -211,6 +213,20 @@ def test_a_head_that_turns_away_does_not_fold_over_itself(axis: int, degrees: fl
     assert folded(warp_grid(at.points, source, grid, stiffness=at.stiffness)) == 0
     if axis == 1:
         assert folded(warp_grid(at.points, source, grid)) > 0  # all points held: this is what tears
+
+
+@pytest.mark.parametrize("gap", [0.2, 0.05, 0.0, -0.05])
+def test_a_spline_never_has_to_shut_an_eye_quite(gap: float):
+    """Lids that meet, or cross, are held two pixels apart; open ones are where they are."""
+    upper, lower = (CONTROL_POINTS.index(index) for index in (159, 145))
+    network = AvfrGenerator(AvfrConfig.tiny()).network
+    mean = network.mesh_model.mean
+    mean.copy_(torch.from_numpy(tiny_mesh()))
+    for up, low in RIGHT_LID_PAIRS + LEFT_LID_PAIRS:
+        mean[low] = mean[up] + torch.tensor([0.0, gap, 0.0])
+    points = network.mesh_model.controls(torch.zeros(1, 6 + network.config.mesh_coefficients)).points[0]
+    assert float(points[lower, 1] - points[upper, 1]) == pytest.approx(max(gap, 0.05), abs=1e-5)
+    assert float((points[lower, 1] + points[upper, 1]) / 2) == pytest.approx(float(mean[159, 1]) + gap / 2, abs=1e-5)
 
 
 def test_mesh_warp_of_a_still_face_changes_nothing():

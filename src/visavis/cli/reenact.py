@@ -35,7 +35,7 @@ class Precision(str, Enum):
 
 
 def reenact(
-    source: Annotated[Path, typer.Argument(help="Picture, or video of which the first usable frame is taken.")],
+    source: Annotated[Path, typer.Argument(help="Picture, or video of which the frame fit best is taken.")],
     driving: Annotated[Path, typer.Argument(help="Video whose head motion and sound drive the source.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Video: .mp4, .mov, .mkv, .webm, .gif or .webp.")],
     model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",

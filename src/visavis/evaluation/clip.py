@@ -64,6 +64,13 @@ class ClipFrames:
     driving: list[Seen] = field(default_factory=list)
     window: Window | None = None
 
+    @property
+    def observations(self) -> list[Observation]:
+        """Every frame that was read, in the order of time."""
+        window = self.window.frames if self.window is not None else []
+        read = {seen.observation.time: seen.observation for seen in (self.source, *self.driving, *window)}
+        return [read[time] for time in sorted(read)]
+
 
 def read_clip(path: Path, *, every: int = 5, window_s: float = 0.0) -> ClipFrames:
     """Read a clip's frames, each analysed alone.

@@ -15,7 +15,7 @@ from visavis.evaluation.baselines import BUILT_IN
 from visavis.face.types import Observation
 from visavis.generators.base import Generator, Prior
 from visavis.media.frame import Pixels
-from visavis.motion.transfer import Mode, Transfer
+from visavis.motion.transfer import Mode, Transfer, pose_distance
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.reenact import to_pixels
 
@@ -73,7 +73,7 @@ def load_model(model: ModelName, device: str) -> Generator | None:
 
 
 def renderer(
-    model: ModelName, generator: Generator | None, source: Observation, start: Observation, mode: Mode
+    model: ModelName, generator: Generator | None, source: Observation, ahead: Sequence[Observation], mode: Mode
 ) -> Render:
     """How one model renders driving observations for one source.
 
@@ -81,16 +81,21 @@ def renderer(
         model: which.
         generator: its network, None for a built-in model.
         source: the person.
-        start: the driving frame that relative motion starts from.
-        mode: relative or absolute motion.
+        ahead: what was read of the driving clip, at least one frame. Relative motion starts from the one whose pose
+            is nearest the source's, and learns the driver's range from all, as ``visavis reenact`` does.
+        mode: relative motion, or absolute: here the driving motion as it is, since the person is the same and
+            so is the crop.
     """
     if generator is None:
         built_in = BUILT_IN[model.name]
         return lambda driving: built_in(source, driving)
     loaded = generator
-    source, start = _sized(source, loaded.size), _sized(start, loaded.size)
+    source, start = _sized(source, loaded.size), _sized(_nearest(source, ahead), loaded.size)
     person = loaded.prepare([source])
     carry = Transfer(loaded.analyse(source), loaded.analyse(start), mode)
+    if mode is Mode.RELATIVE:
+        meshes = [one.mesh for one in ahead if one.mesh is not None]
+        carry = Transfer(carry.source, carry.start, mode, face=loaded.face_model, ahead=meshes)
 
     def render(driving: Observation) -> Pixels:
         sound = driving.mel if Prior.MEL in loaded.needs else None
@@ -98,6 +103,15 @@ def renderer(
         return _resized(made, driving.picture.shape[0])
 
     return render
+
+
+def _nearest(source: Observation, ahead: Sequence[Observation]) -> Observation:
+    """The observation whose pose is nearest the source's."""
+
+    def distance(one: Observation) -> float:
+        return np.inf if one.mesh is None or source.mesh is None else pose_distance(source.mesh, one.mesh)
+
+    return min(ahead, key=distance)
 
 
 def _sized(observation: Observation, size: int) -> Observation:

@@ -80,7 +80,7 @@ class Worker:
             result.real = measure.real_features
             for model in plan.models:
                 generator = self._generators[model.label]
-                render = renderer(model, generator, source.observation, clip.source.observation, mode)
+                render = renderer(model, generator, source.observation, clip.observations, mode)
                 result.models[model.label], shown[model.label] = measure.measure(render)
         if plan.sheets is not None and clip.driving:
             driving = [seen.observation.picture for seen in clip.driving]

@@ -22,16 +22,16 @@ CAMERA_VALUES = 6
 Array = NDArray[np.float32]
 
 
-def _weights() -> Array:
-    """How much each point counts in the basis: lids, irises and lips are small but are what people look at."""
+def point_weights() -> Array:
+    """How much each point counts in the basis, ``[478]``: lids, irises, lips are small but are what people look at."""
     weights = np.ones(MESH_POINTS, np.float32)
     weights[list(LIPS + LEFT_EYE + RIGHT_EYE)] = 3
     weights[[*LEFT_IRIS, *RIGHT_IRIS, 468, 473]] = 3
     return weights
 
 
-def _rigid_weights() -> Array:
-    """How much each point counts in the camera: what the jaw, lips and lids move must not read as head motion."""
+def rigid_weights() -> Array:
+    """How much each point counts in the camera, ``[478]``: what jaw, lips, lids move must not read as head motion."""
     weights = np.ones(MESH_POINTS, np.float32)
     weights[list(LIPS + LEFT_EYE + RIGHT_EYE)] = 0.02
     weights[SKIN_POINTS:] = 0
@@ -39,7 +39,7 @@ def _rigid_weights() -> Array:
     return weights
 
 
-_RIGID = _rigid_weights()
+_RIGID = rigid_weights()
 
 
 def align(mesh: Array, reference: Array) -> tuple[float, Array, Array]:
@@ -89,7 +89,7 @@ class LinearFaceModel:
         """
         scale, rotation, shift = align(mesh, self.mean)
         unposed = (mesh - shift) @ rotation / scale
-        weights = _weights()[:, None] ** 2
+        weights = point_weights()[:, None] ** 2
         shape = np.einsum("npd,pd->n", self.basis, weights * (unposed - self.mean))
         turn = cv2.Rodrigues(rotation.astype(np.float64))[0][:, 0]
         return np.concatenate([shift[:2], [np.log(scale)], turn, shape]).astype(np.float32)
@@ -106,7 +106,7 @@ class LinearFaceModel:
         scale = np.maximum((singular * sign).sum(1) / (rigid * still * still).sum(), 1e-6)[:, None, None]
         shift = middle - scale * (rotation @ centre)[:, None]
         unposed = ((meshes - shift) @ rotation / scale).astype(np.float32)
-        weighted = (self.basis * _weights()[:, None] ** 2).reshape(len(self.basis), -1)
+        weighted = (self.basis * point_weights()[:, None] ** 2).reshape(len(self.basis), -1)
         shape = (unposed - self.mean).reshape(len(meshes), -1) @ weighted.T
         turns = [cv2.Rodrigues(turn.astype(np.float64))[0][:, 0] for turn in rotation]
         camera = [shift[:, 0, :2], np.log(scale[:, 0]), np.reshape(turns, (len(meshes), 3))]
@@ -135,7 +135,7 @@ def learn(meshes: Array, size: int, rounds: int = 3) -> LinearFaceModel:
         unposed = np.stack([_unpose(mesh, mean) for mesh in meshes])
         mean = _normalised(unposed.mean(0))
     unposed = np.stack([_unpose(mesh, mean) for mesh in meshes])
-    weights = _weights()[None, :, None]
+    weights = point_weights()[None, :, None]
     residual = ((unposed - mean) * weights).reshape(len(meshes), -1).astype(np.float64)
     _, vectors = np.linalg.eigh(residual.T @ residual)
     components = vectors[:, ::-1][:, :size].T.reshape(size, MESH_POINTS, 3)

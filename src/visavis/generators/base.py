@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from visavis.face.morphable import LinearFaceModel
 from visavis.face.types import Observation
 from visavis.motion.types import KeypointMotion, MotionLayout
 
@@ -39,6 +40,10 @@ class Generator(Protocol):
     @property
     def layout(self) -> MotionLayout:
         """How this generator's motion lies in a vector."""
+
+    @property
+    def face_model(self) -> LinearFaceModel | None:
+        """The linear face model that its motions' mesh values are of; None when they have none."""
 
     @property
     def needs(self) -> frozenset[Prior]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from visavis.core.config import build, check_ranges, check_volume
 from visavis.core.errors import ConfigError
+from visavis.face.morphable import LinearFaceModel
 from visavis.face.types import Observation
 from visavis.generators.base import Prior
 from visavis.motion.keypoints import KeypointDetector
@@ -223,6 +224,7 @@ class KeypointGenerator:
     """The first order model behind the contract that all generators keep."""
 
     family = "keypoint"
+    face_model: LinearFaceModel | None = None  # its motions have no mesh
 
     def __init__(
         self,

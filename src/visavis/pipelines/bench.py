@@ -83,7 +83,7 @@ def bench(
         person, plain_person = generator.prepare([source]), plain.prepare([source])
         window = SoundWindow([TalkingFace(1, size).sound(float((frames + _WARM_UP) / 25))])
         start = generator.analyse(source)
-        carry = Transfer(start, start)
+        carry = Transfer(start, start, face=generator.face_model)
         writer = VideoWriter(Path(folder) / "out.mp4", size=(size, size), fps=Fraction(25))
         with writer:
             for frame in TalkingFace(1, size).frames(frames + _WARM_UP):

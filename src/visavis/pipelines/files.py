@@ -5,31 +5,27 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.window import SoundWindow
-from visavis.core.errors import FaceError, MediaError
-from visavis.face.align import Crop, crop_for
-from visavis.face.types import Face, Observation
-from visavis.generators.base import Generator, Prior
+from visavis.core.errors import MediaError
+from visavis.face.align import crop_for
+from visavis.generators.base import Prior
 from visavis.media.frame import Frame, Pixels
 from visavis.media.provenance import marks
 from visavis.media.reader import MediaInfo, SoundReader, VideoReader
-from visavis.media.still import is_picture, read_picture
 from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
-from visavis.motion.transfer import Mode, pose_distance
-from visavis.pipelines.analyse import Analyser, Seen
+from visavis.motion.transfer import Mode
+from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import choose_device, choose_precision, load_generator
+from visavis.pipelines.look_ahead import find_source, look_ahead, observe_source
 from visavis.pipelines.reenact import STAGES, Reenactor
-from visavis.pipelines.seen import LOOK_AHEAD_S, check_moving, no_face, seen_ahead
+from visavis.pipelines.seen import check_moving
 from visavis.weights.store import DEFAULT_MODEL
-
-_LOOK_EVERY = 5
 
 Progress = Callable[[int, int | None], None]
 
@@ -108,7 +104,7 @@ def reenact_file(
     """Animate the face of ``source`` by the video ``driving`` and write the result with its sound.
 
     Args:
-        source: picture, or video of which the first frame with a face is taken.
+        source: picture, or video of which the frame that can be animated best is taken.
         driving: video of a talking head.
         output: video to write, of one of the kinds that :data:`visavis.media.forms.FORMS` lists.
         options: see :class:`ReenactOptions`.
@@ -123,14 +119,14 @@ def reenact_file(
     with ExitStack() as stack:
         reader = stack.enter_context(VideoReader(driving))
         sound = _sound_file(driving, options)
-        still = _source(source, options.source_face)
+        still = find_source(source, options.source_face)
         device = choose_device(options.device)
         precision = choose_precision(options.precision, device)
         generator = load_generator(options.model, device=device, precision=precision, threads=options.threads)
         source_crop = crop_for([still.face], *still.frame.pixels.shape[:2], crop=options.crop)
-        observed = _observe_source(still, source_crop, generator)
-        start, driving_crop = _look_ahead(driving, still, generator, options)
-        reenactor = Reenactor(generator, observed, start=start, mode=options.motion)
+        observed = observe_source(still, source_crop, generator)
+        ahead = look_ahead(driving, still, generator, face=options.driver_face, crop=options.crop)
+        reenactor = Reenactor(generator, observed, start=ahead.start, ahead=ahead.meshes, mode=options.motion)
         sound_at = None
         if sound is not None and Prior.MEL in generator.needs:
             sound_at = SoundWindow(stack.enter_context(SoundReader(sound, RATE_HZ))).at
@@ -149,7 +145,7 @@ def reenact_file(
             )
         )
         expected = _expected_frames(reader.info)
-        for frame in reenactor.stream(reader, analyser, driving_crop, sound_at):
+        for frame in reenactor.stream(reader, analyser, ahead.crop, sound_at):
             pixels = frame.pixels
             if options.paste_back:
                 pixels = source_crop.paste(still.frame.pixels, pixels)
@@ -197,56 +193,3 @@ def _sound_file(driving: Path, options: ReenactOptions) -> Path | None:
     if options.audio is not None:
         raise MediaError(f"{options.audio}: has no sound in it")
     return None
-
-
-def _source(path: Path, which: int) -> Seen:
-    """The source frame and its face: of a picture, or of the first frame of a video that shows one."""
-    picture = is_picture(path)
-    with Analyser((), face=which, video=not picture) as analyser:
-        if not picture:
-            with VideoReader(path) as reader:
-                return next(seen_ahead(path, reader, analyser, which=which, every=1))
-        frame = read_picture(path)
-        face = analyser.find(frame)
-        if face is None:
-            height, width = frame.pixels.shape[:2]
-            raise FaceError(no_face(path, f"in the source picture ({width}x{height})", which))
-        return Seen(frame, face)
-
-
-def _observe_source(still: Seen, crop: Crop, generator: Generator) -> Observation:
-    with Analyser(generator.needs, video=False) as analyser:
-        return analyser.observe(still.frame, still.face, crop, generator.size)
-
-
-def _look_ahead(driving: Path, source: Seen, generator: Generator, options: ReenactOptions) -> tuple[Observation, Crop]:
-    """Look through the beginning of the driving video for its crop and for the frame whose pose is the source's.
-
-    The face is followed as the stream will follow it: a mesh found in each picture alone lies elsewhere by up to a
-    pixel, and all motion is relative to the one found here.
-    """
-    faces: list[Face] = []
-    nearest: Seen | None = None
-    best = float("inf")
-    which = options.driver_face
-    with VideoReader(driving) as reader, Analyser(generator.needs, face=which) as analyser:
-        height, width = reader.info.height, reader.info.width
-        for seen in seen_ahead(driving, reader, analyser, which=which):
-            faces.append(seen.face)
-            distance = pose_distance(source.face.mesh, seen.face.mesh)
-            if distance < best:
-                best, nearest = distance, seen
-        assert nearest is not None
-        crop = crop_for(faces, height, width, crop=options.crop)
-        return analyser.observe(nearest.frame, nearest.face, crop, generator.size), crop
-
-
-def thinned(reader: VideoReader) -> Iterator[Frame]:
-    """A few frames of a video's beginning."""
-    begin: Fraction | None = None
-    for number, frame in enumerate(reader):
-        begin = frame.time if begin is None else begin
-        if frame.time - begin > LOOK_AHEAD_S:
-            return
-        if number % _LOOK_EVERY == 0:
-            yield frame

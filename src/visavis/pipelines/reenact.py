@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -47,6 +47,8 @@ class Reenactor:
         source: observation of the person.
         start: observation of the driving frame whose pose is nearest the source's; None takes the first
             driving frame with a face.
+        ahead: driving meshes ``[478, 3]`` that are known beforehand, in [-1, 1] over the crop: by them the driver's
+            resting face and range of movement are known from the first frame on. A camera has none.
         mode: relative or absolute motion.
     """
 
@@ -56,9 +58,10 @@ class Reenactor:
         source: Observation,
         *,
         start: Observation | None = None,
+        ahead: Sequence[NDArray[np.float32]] = (),
         mode: Mode = Mode.RELATIVE,
     ) -> None:
-        self._generator, self._mode = generator, mode
+        self._generator, self._mode, self._ahead = generator, mode, ahead
         self._person = generator.prepare([source])
         self._source_motion = generator.analyse(source)
         self._transfer: Transfer | None = None
@@ -67,7 +70,8 @@ class Reenactor:
         self.tally = Tally()
 
     def _begin(self, start: KeypointMotion) -> None:
-        self._transfer = Transfer(self._source_motion, start, self._mode)
+        face = self._generator.face_model
+        self._transfer = Transfer(self._source_motion, start, self._mode, face=face, ahead=self._ahead)
 
     def stream(
         self, driving: Iterable[Frame], analyser: Analyser, crop: Crop, sound_at: SoundAt | None = None

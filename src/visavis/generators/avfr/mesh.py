@@ -8,12 +8,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from visavis.face.measures import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from visavis.face.mesh import CONTROL_POINTS
 from visavis.face.types import MESH_POINTS, SKIN_POINTS
 
 _NEIGHBOURS = 9  # points that span the skin around a control point, itself included
 _HIDDEN, _SEEN = -0.1, 0.1  # cosines between a point's normal and the camera: fully let go, fully held
 _LET_GO, _HELD = 0.1, 1e-4  # stiffness of the spline at points that are hidden and seen
+#: Gap of lids, in units of the unposed face (two pixels at 256), that a spline can close an eye to: nearer, it
+#: overshoots and smears the eyeball over the lids. The rest of the way the decoder closes, as the drawing says.
+_CLOSEST = 0.05
+_LIDS = tuple(
+    (CONTROL_POINTS.index(upper), CONTROL_POINTS.index(lower))
+    for upper, lower in RIGHT_LID_PAIRS + LEFT_LID_PAIRS
+    if upper in CONTROL_POINTS and lower in CONTROL_POINTS
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class MeshModel(nn.Module):
         with torch.autocast(values.device.type, enabled=False):
             values = values.float()
             mean, basis = self.mean[self.control], self.basis[:, self.control]
-            shape = mean + torch.einsum("bn,npd->bpd", values[:, 6:], basis.float())
+            shape = _apart(mean + torch.einsum("bn,npd->bpd", values[:, 6:], basis.float()))
             rotation = rotation_matrix(values[:, 3:6])
             turned = shape @ rotation.transpose(1, 2)
             # The camera looks along z, so what faces it has a normal towards negative z.
@@ -83,6 +92,15 @@ class MeshModel(nn.Module):
         outward = at - middle - width * middle.new_tensor([0, 0, 0.5])
         normal = (adjugate @ outward[..., None])[..., 0]
         return normal / normal.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+
+
+def _apart(shape: Tensor) -> Tensor:
+    """Unposed control points ``[B, N, 3]`` with lids no nearer than a spline can take."""
+    upper, lower = (list(side) for side in zip(*_LIDS, strict=True))
+    push = torch.zeros_like(shape)
+    half = (_CLOSEST - shape[:, lower, 1] + shape[:, upper, 1]).clamp_min(0) / 2
+    push[:, upper, 1], push[:, lower, 1] = -half, half
+    return shape + push
 
 
 def _stiffness(facing: Tensor) -> Tensor:

@@ -1,0 +1,105 @@
+"""What is looked at before the first frame is made: the source, and the beginning of the driving video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.core.errors import FaceError
+from visavis.face.align import Crop, crop_for
+from visavis.face.readiness import readiness
+from visavis.face.types import Face, Observation
+from visavis.generators.base import Generator
+from visavis.media.reader import VideoReader
+from visavis.media.still import is_picture, read_picture
+from visavis.motion.transfer import pose_distance
+from visavis.pipelines.analyse import Analyser, Seen
+from visavis.pipelines.seen import no_face, seen_ahead
+
+_LOOK_EVERY = 3  # a blink lasts five frames or more
+_JUDGED_AT = 256
+
+
+@dataclass(frozen=True)
+class LookAhead:
+    """What the beginning of a driving video tells.
+
+    Attributes:
+        start: observation of the frame whose pose is nearest the source's.
+        meshes: ``float32 [478, 3]`` of each frame that showed one, in [-1, 1] over the crop.
+        crop: square to cut from the driving frames.
+    """
+
+    start: Observation
+    meshes: list[NDArray[np.float32]]
+    crop: Crop
+
+
+def find_source(path: Path, which: int = 0) -> Seen:
+    """The source frame and its face: of a picture, or the one of a video's beginning that can be animated best.
+
+    Args:
+        path: picture or video.
+        which: which face, 0 for the largest.
+
+    Raises:
+        FaceError: no face is found.
+    """
+    with Analyser((), face=which, video=not is_picture(path)) as analyser:
+        if is_picture(path):
+            frame = read_picture(path)
+            face = analyser.find(frame)
+            if face is None:
+                height, width = frame.pixels.shape[:2]
+                raise FaceError(no_face(path, f"in the source picture ({width}x{height})", which))
+            return Seen(frame, face)
+        with VideoReader(path) as reader:
+            return max(seen_ahead(path, reader, analyser, which=which, every=_LOOK_EVERY), key=_readiness)
+
+
+def _readiness(seen: Seen) -> float:
+    crop = crop_for([seen.face], *seen.frame.pixels.shape[:2], crop=True)
+    return readiness(Observation(crop.cut(seen.frame.pixels, _JUDGED_AT), mesh=crop.to_crop(seen.face.mesh))).total
+
+
+def observe_source(still: Seen, crop: Crop, generator: Generator) -> Observation:
+    """Cut the source and compute what the generator needs of it."""
+    with Analyser(generator.needs, video=False) as analyser:
+        return analyser.observe(still.frame, still.face, crop, generator.size)
+
+
+def look_ahead(
+    driving: Path, source: Seen, generator: Generator, *, face: int = 0, crop: bool | None = None
+) -> LookAhead:
+    """Look through the beginning of the driving video: its crop, the frame nearest the source's pose, all meshes.
+
+    The face is followed as the stream will follow it: a mesh found in each picture alone lies elsewhere by up to a
+    pixel, and all motion is relative to the one found here.
+
+    Args:
+        driving: the video.
+        source: the person who is animated.
+        generator: whose priors and size count.
+        face: which face, 0 for the largest.
+        crop: as for :func:`visavis.face.align.crop_for`.
+
+    Raises:
+        FaceError: no frame of the whole video shows a face.
+    """
+    faces: list[Face] = []
+    nearest: Seen | None = None
+    best = float("inf")
+    with VideoReader(driving) as reader, Analyser(generator.needs, face=face) as analyser:
+        height, width = reader.info.height, reader.info.width
+        for seen in seen_ahead(driving, reader, analyser, which=face, every=_LOOK_EVERY):
+            faces.append(seen.face)
+            distance = pose_distance(source.face.mesh, seen.face.mesh)
+            if distance < best:
+                best, nearest = distance, seen
+        assert nearest is not None
+        square = crop_for(faces, height, width, crop=crop)
+        start = analyser.observe(nearest.frame, nearest.face, square, generator.size)
+        return LookAhead(start, [square.to_crop(one.mesh) for one in faces], square)
