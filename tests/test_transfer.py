@@ -19,6 +19,7 @@ from visavis.face.tracker import FaceTracker
 from visavis.face.types import Observation
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.media.synthetic import Pose, draw
+from visavis.motion import camera
 from visavis.motion.openings import USUAL_OPEN, EyeRange, usual_opening
 from visavis.motion.shape import ShapeTransfer
 from visavis.motion.transfer import Mode, Transfer
@@ -165,6 +166,22 @@ def test_parts_stay_where_a_face_has_them(model: LinearFaceModel, mesh_of: MeshO
         assert (found <= np.maximum(rest + bounds.highest, rest) + room).all()
 
 
+def test_a_head_neither_leaves_its_picture_nor_turns_where_nothing_is_known():
+    """Small movements pass as they are; large ones end, and grow all the way."""
+    source = np.array([0.05, 0.1, np.log(0.4), 0.05, 0.1, 0.0])
+    near = camera.relative(source, source, source + np.array([0.05, -0.04, 0.1, 0.1, -0.2, 0.05]))
+    assert np.allclose(camera.within_reach(source, near), near, atol=1e-6)
+    last = 0.0
+    for share in np.linspace(0.1, 1.5, 15):
+        moved = source + share * np.array([1.0, 0.0, 0.6, 0.0, 1.0, 0.6])
+        found = camera.within_reach(source, moved)
+        turn = camera.rotation(found) @ camera.rotation(source).T
+        angle = np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
+        assert last < angle < 36
+        last = angle
+        assert found[0] + 1.15 * 0.4 < 1.01 and found[2] - source[2] <= 0.4
+
+
 def test_nothing_jumps_while_the_range_of_a_driver_is_learned():
     """Eyes that go wider, then shut farther, than known: shares move no faster than a few times the lids do."""
     known = EyeRange.over([0.10, 0.11, 0.12] * 5)
@@ -193,6 +210,8 @@ def test_keypoints_go_with_the_face_and_leave_shoulders_alone(model: LinearFaceM
     shift = moved.points - source.points
     assert shift[0, 0, 0] == pytest.approx(0.2, abs=0.03) and shift[0, 1, 0] == pytest.approx(0.2, abs=0.05)
     assert shift[0, 2].abs().max() < 0.02
+    far = transfer(replace(driving, points=driving.points + 0.8))
+    assert 0.1 < float((far.points - source.points)[0, 2].norm()) < 0.25
 
 
 def test_the_pictures_show_it_too(generator: AvfrGenerator, mesh_of: MeshOf):

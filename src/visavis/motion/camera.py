@@ -7,9 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.face.morphable import CAMERA_VALUES
+from visavis.motion.limits import softened
 
 Array = NDArray[np.float64]
 SCALE_RANGE = (0.5, 2.0)
+# From the source's own pose: radians of turn, and natural logarithm of size.
+_TURN_FREE, _TURN_MOST = 0.40, 0.62
+_SIZE_FREE, _SIZE_MOST = 0.25, 0.40
+# A face's reach from its middle to the sides, and up and down, in units of its scale.
+_REACH = np.array([1.15, 1.65])
+_LEAST_ROOM = 0.15
 
 
 def rotation(camera: Array) -> Array:
@@ -43,6 +50,24 @@ def absolute(source: Array, usual: Array, driving: Array) -> Array:
         source[2] + driving[2] - usual[2],
         level @ rotation(driving),
     )
+
+
+def within_reach(source: Array, moved: Array) -> Array:
+    """A camera ``[6]`` bent towards where the source's picture can still be shown.
+
+    One picture knows nothing of the head's other sides, and nothing beyond its edges: a head that is turned too far, or
+    leaves the picture, would be torn. So turns are kept up to 23 degrees and end at 36, and the face stays inside.
+    """
+    shift = moved[:2] - source[:2]
+    room = np.maximum(1 - np.abs(source[:2]) - _REACH * np.exp(source[2]), _LEAST_ROOM)
+    shift = np.array([np.sign(d) * softened(abs(d), most / 2, most) for d, most in zip(shift, room, strict=True)])
+    size = float(moved[2] - source[2])
+    size = float(np.sign(size)) * softened(abs(size), _SIZE_FREE, _SIZE_MOST)
+    own = rotation(source)
+    turn = cv2.Rodrigues(rotation(moved) @ own.T)[0][:, 0]
+    angle = float(np.linalg.norm(turn))
+    turn = turn * (softened(angle, _TURN_FREE, _TURN_MOST) / max(angle, 1e-9))
+    return _joined(source[:2] + shift, source[2] + size, cv2.Rodrigues(turn)[0] @ own)
 
 
 def _roll(turn: Array) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from visavis.face.expression import ExpressionSpace
 from visavis.face.measures import GAPS, LEFT_LIDS, LIPS, OTHERS, RIGHT_LIDS
+from visavis.motion.limits import softened
 from visavis.motion.openings import EyeRange, usual_opening
 
 Array = NDArray[np.float64]
@@ -122,19 +123,10 @@ class ShapeTransfer:
         """Wanted gaps of the source for the driver's measures."""
         mouth = driving[LIPS]
         mean = float(mouth.mean())
-        opened = _softened(max(mean - self._lips_shut, 0.0))
+        opened = softened(max(mean - self._lips_shut, 0.0), _MOUTH_FREE, _MOUTH_MOST)
         lips = np.maximum(mouth, 0) * (opened / max(mean, 1e-6))
         lids = [
             (_LIDS_MEET + eye.share(float(driving[at].mean())) * (gap - _LIDS_MEET)) * _PROFILE
             for eye, at, gap in zip(self._eyes, _EYES, self._open, strict=True)
         ]
         return np.concatenate([lips, *lids])
-
-
-def _softened(gap: float) -> float:
-    """A mouth's mean gap, bent below what mouths can do; slope 1 at first, no corner."""
-    beyond = gap - _MOUTH_FREE
-    if beyond <= 0:
-        return gap
-    room = _MOUTH_MOST - _MOUTH_FREE
-    return _MOUTH_FREE + room * (1 - float(np.exp(-beyond / room)))

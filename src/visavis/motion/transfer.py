@@ -18,11 +18,13 @@ from visavis.face.expression import ExpressionSpace
 from visavis.face.morphable import CAMERA_VALUES, LinearFaceModel, rigid_weights
 from visavis.motion import camera
 from visavis.motion.anchors import Anchors
+from visavis.motion.limits import softened
 from visavis.motion.shape import ShapeTransfer
 from visavis.motion.types import KeypointMotion
 from visavis.nn.dense_motion import inverse_2x2
 
 _OWN_SHAPE, _ALIKE = 0.0, 0.6  # how far the source's resting shape may go towards the driver's
+_FREE, _MOST = 0.12, 0.25  # how far a keypoint off the face may go, in [-1, 1] over the crop
 Meshes = Sequence[NDArray[np.float32]]
 
 
@@ -106,7 +108,7 @@ class _Faces:
         self._anchors = Anchors(source, face.points(self._own.astype(np.float32)))
 
     def __call__(self, driving: KeypointMotion, relative: KeypointMotion) -> KeypointMotion:
-        values = self._moved(_values(driving))
+        values, relative = self._moved(_values(driving)), self._within_reach(relative)
         points, maps = self._anchors(self._face.points(values))
         held = self._anchors.held
         jacobians = relative.jacobians
@@ -117,12 +119,24 @@ class _Faces:
         mesh = torch.from_numpy(values)[None].to(points.device)
         return KeypointMotion(points, jacobians, mesh)
 
+    def _within_reach(self, relative: KeypointMotion) -> KeypointMotion:
+        """Keypoints off the face no farther from the source's than a picture can be drawn out."""
+        change = relative.points - self._source.points
+        far = change.norm(dim=-1, keepdim=True)
+        bent = [softened(float(one), _FREE, _MOST) for one in far.flatten()]
+        share = torch.tensor(bent, device=far.device).view_as(far).clamp_min(1e-6) / far.clamp_min(1e-6)
+        jacobians = relative.jacobians
+        if jacobians is not None and self._source.jacobians is not None:
+            jacobians = self._source.jacobians + share.clamp_max(1)[..., None] * (jacobians - self._source.jacobians)
+        return KeypointMotion(self._source.points + share * change, jacobians, relative.mesh)
+
     def _moved(self, driving: NDArray[np.float64]) -> NDArray[np.float32]:
         head = driving[:CAMERA_VALUES]
         if self._mode is Mode.ABSOLUTE:
             head = camera.absolute(self._own, self._usual, head)
         else:
             head = camera.relative(self._own, self._start, head)
+        head = camera.within_reach(self._own, head)
         return np.concatenate([head, self._shape(driving[CAMERA_VALUES:])]).astype(np.float32)
 
 
