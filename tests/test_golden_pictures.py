@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from golden_pictures import ENGINES, MODEL, Case, golden_file, rendered, scores, stored, strip, the_case
+from golden_pictures import ENGINES, MODEL, Case, crossed, golden_file, rendered, scores, stored, strip, the_case
+from visavis.evaluation.metrics.image import psnr
 from visavis.media.frame import Pixels
 from visavis.weights.checkpoint import sha256
 from visavis.weights.store import resolve
@@ -18,6 +19,7 @@ TOLERANCE = 0.2
 LEAST_PSNR, MOST_LMD = 26.0, 0.65
 ABOVE_COPY_DB, ABOVE_WARP_DB = 6.5, 2.0
 OF_WARPS_LMD = 0.9
+LEAST_CROSS_PSNR = 24.0
 
 engines = pytest.mark.parametrize("engine", ENGINES)
 
@@ -38,6 +40,13 @@ def test_a_drawn_face_is_rendered_nearer_to_the_truth_than_without_a_network(eng
     copy, warp = (scores(case(), rendered(case(), None, name)) for name in ("copy", "mesh-warp"))
     assert made["psnr"] >= max(LEAST_PSNR, copy["psnr"] + ABOVE_COPY_DB, warp["psnr"] + ABOVE_WARP_DB)
     assert made["lmd"] <= min(MOST_LMD, OF_WARPS_LMD * warp["lmd"])
+
+
+@engines
+def test_another_persons_motion_moves_the_source_and_does_not_show_the_driver(engine: str):
+    made, truth, driver = crossed(ENGINES[engine](), driver=1)
+    assert psnr(made, truth) >= max(LEAST_CROSS_PSNR, psnr(case().source.picture, truth) + 1)
+    assert psnr(made, driver) <= LEAST_CROSS_PSNR - 4
 
 
 @engines

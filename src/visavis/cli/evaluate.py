@@ -23,7 +23,8 @@ class Protocol(str, Enum):
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder with clips/*.mp4 and manifest.csv.")],
+    data: Annotated[Path | None, typer.Option(help="Folder with clips/*.mp4 and manifest.csv.")] = None,
+    drawn: Annotated[bool, typer.Option("--drawn", help="Draw people who talk, in place of --data.")] = False,
     split: Annotated[str, typer.Option(help="Which split.")] = "val",
     model: Annotated[
         list[str] | None, typer.Option(help="Weights, copy, mesh-warp or real, or label=weights; may be repeated.")
@@ -50,17 +51,22 @@ def evaluate(
 ) -> None:
     """Measure models against ground truth on a data set."""
     from visavis.evaluation import report as reports
+    from visavis.evaluation.drawn import SPLIT, drawn_dataset
     from visavis.evaluation.models import runs_in
     from visavis.evaluation.suite import evaluate as run
     from visavis.media.writer import check_output
 
     rows = [*(model or []), *(runs_in(ablation) if ablation is not None else [])]
+    if drawn == (data is not None):
+        raise typer.BadParameter("give either --data FOLDER or --drawn")
     with ExitStack() as stack:
         if markdown is not None:
             check_output(markdown, [], force=force)
         folder = stack.enter_context(reports.result_folder(output, force=force)) if output is not None else None
         if sheets is None and folder is not None:
             sheets = folder / "sheets"
+        if data is None:
+            data, split = stack.enter_context(drawn_dataset()), SPLIT
         progress = stack.enter_context(progress_bar("evaluate", "clips/s"))
         report = run(
             data,

@@ -52,6 +52,7 @@ COLUMNS = (
     Column("vsync_at_zero", 1, window=True),
     Column("face_sharpness", 1),
     Column("mouth_sharpness", 1),
+    Column("broken_eyes", -1),
     Column("head_dynamics", 1, window=True, mesh=True),
     Column("lip_dynamics", 1, window=True, mesh=True),
     Column("brow_dynamics", 1, window=True, mesh=True),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from visavis.core.errors import DataError
 from visavis.evaluation.clip import ClipFrames, Seen, Window
-from visavis.evaluation.metrics import dynamics, identity, video
+from visavis.evaluation.metrics import broken, dynamics, identity, video
 from visavis.evaluation.metrics.expression import ExpressionDistance
 from visavis.evaluation.metrics.image import l1, psnr, ssim
 from visavis.evaluation.metrics.landmarks import landmark_distance
@@ -61,6 +62,7 @@ class ClipMeasure:
         real = [seen.observation.picture for seen in clip.driving]
         self.real_features = self._features(real, _pictures(clip.window) if clip.window is not None else None)
         self._sharp = [_sharpness(seen) for seen in (clip.driving if self._truth else [source])]
+        self._source_eyes = broken.SourceEyes(source.observation.picture, source.face.mesh)
         self._points68 = self._landmarks68()
         self._source_embedding, self._real_embeddings = self._identities()
         self._expression = self._expression_distance()
@@ -73,7 +75,8 @@ class ClipMeasure:
         """
         # The tracker looks for one face after it has seen one: so every model meets it in the same state.
         self._tracker.find(self._source.observation.picture)
-        rendered: dict[object, tuple[Pixels, Face | None]] = {}
+        rendered: dict[Fraction, tuple[Pixels, Face | None]] = {}
+        result = ModelResult(frames=len(self._clip.driving))
 
         def made(seen: Seen) -> tuple[Pixels, Face | None]:
             time = seen.observation.time
@@ -82,7 +85,6 @@ class ClipMeasure:
                 rendered[time] = picture, self._tracker.find(picture)
             return rendered[time]
 
-        result = ModelResult(frames=len(self._clip.driving))
         frames = [made(seen) for seen in self._clip.driving]
         for number, (picture, face) in enumerate(frames):
             self._frame(result, number, picture, face)
@@ -93,6 +95,7 @@ class ClipMeasure:
         shots = [made(seen) for seen in window.frames] if window is not None else []
         if window is not None:
             self._window(result, window, shots)
+        self._broken(result, rendered)
         result.features = self._features(pictures, [picture for picture, _ in shots] or None)
         return result, pictures
 
@@ -112,6 +115,15 @@ class ClipMeasure:
             result.add({"aed_expression": self._expression(_relative(face, picture), _mesh(seen))})
         wanted = self._sharp[number if self._truth else 0]
         result.add({name: agreement(value, wanted[name]) for name, value in sharpness(picture, face.mesh).items()})
+
+    def _broken(self, result: ModelResult, rendered: Mapping[Fraction, tuple[Pixels, Face | None]]) -> None:
+        """Ask of every frame, of the window too, whether its eyes are broken; those without a face count elsewhere."""
+        seen = [(time, picture, face.mesh) for time, (picture, face) in sorted(rendered.items()) if face is not None]
+        scores = [self._source_eyes.foreign(picture, mesh) for _, picture, mesh in seen]
+        for (time, _, _), excess in zip(seen, broken.excess(scores), strict=True):
+            result.add({"broken_eyes": float(excess >= broken.EXCESS)})
+            if excess >= broken.EXCESS:
+                result.broken.append((excess, float(time)))
 
     def _frame68(self, result: ModelResult, number: int, picture: Pixels) -> None:
         network, real = self._networks.landmarks68, self._points68[number]

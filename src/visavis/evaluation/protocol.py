@@ -10,6 +10,9 @@ from pathlib import Path
 
 from visavis.core.errors import DataError
 
+CLIPS = "clips"
+MANIFEST = "manifest.csv"
+
 
 class Protocol(str, Enum):
     """``same``: a clip's first frame is animated by the rest of the clip. ``cross``: every clip drives the first frame
@@ -50,7 +53,7 @@ def find_clips(dataset: Path, split: str) -> list[ClipEntry]:
     Raises:
         DataError: no manifest, a manifest without the columns id, identity and split, or no clip of that split.
     """
-    manifest = dataset / "manifest.csv"
+    manifest = dataset / MANIFEST
     if not manifest.is_file():
         raise DataError(f"{dataset}: no manifest.csv here; evaluation needs clips/*.mp4 and manifest.csv")
     with manifest.open(newline="", encoding="utf-8") as lines:
@@ -70,7 +73,7 @@ def _entry(dataset: Path, row: dict[str, str]) -> ClipEntry:
     return ClipEntry(
         name=row["id"],
         identity=row["identity"],
-        path=dataset / "clips" / f"{row['id']}.mp4",
+        path=dataset / CLIPS / f"{row['id']}.mp4",
         # A manifest without the column says nothing against its sound.
         speech=row.get("av_sync", "likely") == "likely",
     )

@@ -57,6 +57,9 @@ def markdown(report: Mapping[str, Any]) -> str:
     if len(report["rows"]) > 1:
         parts += [f"Differences to the first row, {report['rows'][0]['model']}:", table(report, deltas=True)]
     parts.append("\n".join(f"- `{label}` is `{name}`" for label, name in report["models"].items() if label != name))
+    if report["worst"]:
+        lines = [f"- `{label}`: {', '.join(map(_moment, frames))}" for label, frames in report["worst"].items()]
+        parts += ["Frames whose eyes look most broken (driving clip, time in it, score):", "\n".join(lines)]
     for title, entries in (
         ("Computed with:", report["networks"]),
         ("Not computed:", report["unavailable"]),
@@ -65,6 +68,10 @@ def markdown(report: Mapping[str, Any]) -> str:
         if entries:
             parts += [title, "\n".join(f"- `{name}`: {text}" for name, text in entries.items())]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _moment(frame: Mapping[str, Any]) -> str:
+    return f"{frame['clip']} {frame['seconds']:.2f} s ({frame['score']:.3f})"
 
 
 def write_folder(report: Mapping[str, Any], folder: Path) -> None:

@@ -29,6 +29,7 @@ _ONLY_WHERE = {
     "lid_correlation": "no driver's lids move in them",
     "lid_gap": "no driver closes the eyes in them",
 }
+_WORST = 20
 _TOO_FEW = "needs two pictures, or for fvd two clips, at least"
 #: Told beside the columns: what `lid_gap` is the difference of.
 _BESIDE = ("lid_least", "lid_least_driver")
@@ -44,6 +45,7 @@ class ModelResult:
         blinks: of the windows.
         contact: of the lips in them.
         features: for the Frechet distances, by metric.
+        broken: score and time in seconds of frames whose eyes look broken.
         frames: how many were measured.
         no_face: in how many no face was found.
         no_face68: in how many dlib found none, though it did in the truth.
@@ -53,6 +55,7 @@ class ModelResult:
     blinks: Blinks = field(default_factory=Blinks)
     contact: Contact = field(default_factory=Contact)
     features: Features = field(default_factory=dict)
+    broken: list[tuple[float, float]] = field(default_factory=list)
     frames: int = 0
     no_face: int = 0
     no_face68: int = 0
@@ -64,7 +67,7 @@ class ModelResult:
             self.sums[name] = total + value, count + 1
 
     def join(self, other: ModelResult) -> None:
-        """Add another clip's, features excepted."""
+        """Add another clip's, features and broken frames excepted."""
         for name, (more, number) in other.sums.items():
             total, count = self.sums.get(name, (0.0, 0))
             self.sums[name] = total + more, count + number
@@ -108,6 +111,7 @@ class Tally:
         self._models = {label: ModelResult() for label in labels}
         self._real: dict[str, Gaussian] = {}
         self._made: dict[str, dict[str, Gaussian]] = {label: {} for label in labels}
+        self._broken: dict[str, list[tuple[float, str, float]]] = {label: [] for label in labels}
 
     def add(self, clip: ClipResult) -> None:
         """Take in one clip; the order of calls is the order of sums."""
@@ -120,10 +124,22 @@ class Tally:
         for label, result in clip.models.items():
             self._models[label].join(result)
             _gather(self._made[label], result.features)
+            self._broken[label] += [(score, clip.name, time) for score, time in result.broken]
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a model: every metric, None where it could not be computed."""
         return [self._row(label) for label in self._models]
+
+    def worst(self) -> dict[str, list[dict[str, Any]]]:
+        """Of each model that has broken frames those that look it most, worst first: clip, time and score."""
+        found = {}
+        for label, frames in self._broken.items():
+            ranked = sorted(frames, key=lambda one: (-one[0], one[1:]))[:_WORST]
+            if ranked:
+                found[label] = [
+                    {"clip": clip, "seconds": round(time, 3), "score": round(score, 4)} for score, clip, time in ranked
+                ]
+        return found
 
     def _row(self, label: str) -> dict[str, Any]:
         result = self._models[label]

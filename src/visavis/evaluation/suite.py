@@ -154,6 +154,7 @@ def evaluate(
         "note": mesh_note(name for row in rows for name, value in row.items() if value is not None),
         "unavailable": reasons(rows, _known(plan, worker.networks)),
         "networks": worker.networks.used,
+        "worst": tally.worst(),
         "failed": tally.failed,
         "workers": workers,
         "seconds": round(seconds, 2),
