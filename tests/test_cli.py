@@ -228,3 +228,9 @@ def test_a_library_that_the_system_lacks_is_named_with_its_package(tmp_path: Pat
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
         assert "libGL.so.1" in getattr(done, out) and "apt-get install libgl1 " in getattr(done, out)
+
+
+def test_a_run_within_a_program_leaves_its_signals_as_they_were():
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    assert run(["weights", "list", "--json"]) == 0
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before

@@ -61,7 +61,11 @@ def main() -> None:
 
     Exits with 0 done, 1 an error of ours, 2 usage, 130 interrupted, 143 or 129 asked to end by SIGTERM or SIGHUP.
     """
-    ending = Ending()
+    with Ending() as ending:
+        _run(ending)
+
+
+def _run(ending: Ending) -> None:
     try:
         status = app(prog_name="visavis", standalone_mode=False)
     except VisavisError as error:

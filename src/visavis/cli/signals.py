@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from types import FrameType
 
 #: What process managers and closing terminals send. Windows has no SIGHUP.
@@ -11,7 +12,7 @@ _ASKING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 
 
 class Ending:
-    """Turns requests to end into a KeyboardInterrupt, from the time that it is made.
+    """Turns requests to end into a KeyboardInterrupt, as long as the ``with`` block lasts.
 
     What stands for nothing already (``nohup``) stays so. Once asked, further requests do not disturb the clean-up.
 
@@ -22,9 +23,20 @@ class Ending:
     def __init__(self) -> None:
         self.asked_by: int | None = None
         self._process = os.getpid()
-        for number in _ASKING:
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, self._end)
+        self._taken: list[int] = []
+
+    def __enter__(self) -> Ending:
+        # Elsewhere than in the main thread Python lets nobody take signals.
+        if threading.current_thread() is threading.main_thread():
+            self._taken = [number for number in _ASKING if signal.getsignal(number) is signal.SIG_DFL]
+        for number in self._taken:
+            signal.signal(number, self._end)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        # After a request the process ends: others stay without effect until it has.
+        for number in self._taken if self.asked_by is None else ():
+            signal.signal(number, signal.SIG_DFL)
 
     @property
     def status(self) -> int:
@@ -37,7 +49,7 @@ class Ending:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        for other in _ASKING:
+        for other in self._taken:
             signal.signal(other, signal.SIG_IGN)
         self.asked_by = number
         raise KeyboardInterrupt
