@@ -39,6 +39,18 @@ def test_every_loss_has_its_panel_and_what_is_not_finite_or_whole_is_left_out(tm
     assert draw_curves(curves).size == (720, 340)
 
 
+def test_what_is_measured_meanwhile_has_panels_after_the_losses(tmp_path: Path):
+    with Journal(tmp_path, steps=3, samples=2, say=lambda line: None) as journal:
+        journal.validation(0, {"l1": 0.4})
+        for step in range(1, 4):
+            journal.log(StepLog(step=step, losses={"l1": 1 / step}, seconds=0.5))
+        journal.validation(3, {"l1": 0.1})
+    curves = read_curves(tmp_path / "log.jsonl")
+    assert list(curves) == ["l1", "validation/l1"]
+    assert [values.tolist() for values in curves["validation/l1"]] == [[0, 3], [0.4, 0.1]]
+    assert (tmp_path / "curves.png").is_file()
+
+
 def test_nothing_is_drawn_of_a_run_that_has_hardly_begun(tmp_path: Path):
     write_log(tmp_path / "log", {"l1": [1.0]})
     write_curve(tmp_path / "log", tmp_path / "curves.png")

@@ -1,4 +1,4 @@
-"""The curves of a run as one picture: each loss over the steps, drawn from the log alone."""
+"""The curves of a run as one picture: each loss and measurement over the steps, drawn from the log alone."""
 
 from __future__ import annotations
 
@@ -20,21 +20,26 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def read_curves(log: Path) -> dict[str, Curve]:
-    """Steps and values of each loss in a ``log.jsonl``, in the order in which they appear; half a line is left out."""
+    """Steps and values of each loss in a ``log.jsonl``, in the order in which they appear; half a line is left out.
+
+    What was measured on validation clips follows under names that begin with ``validation/``.
+    """
     points: dict[str, list[tuple[float, float]]] = {}
     for line in log.read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
         except ValueError:
             continue
-        for name, value in entry["losses"].items():
+        measured = {f"validation/{name}": value for name, value in entry.get("validation", {}).items()}
+        for name, value in {**entry.get("losses", {}), **measured}.items():
             if np.isfinite(value):
                 points.setdefault(name, []).append((entry["step"], value))
+    points = dict(sorted(points.items(), key=lambda named: named[0].startswith("validation/")))
     return {name: (np.array(p, np.float64)[:, 0], np.array(p, np.float64)[:, 1]) for name, p in points.items()}
 
 
 def draw_curves(curves: dict[str, Curve]) -> Image.Image:
-    """One panel a loss: what was logged in pale, its running mean in dark, and where it begins and ends."""
+    """One panel a curve: what was logged in pale, its running mean in dark, and where it begins and ends."""
     width, height = _PANEL
     lines = -(-len(curves) // _COLUMNS)
     picture = Image.new("RGB", (width * min(_COLUMNS, len(curves)), height * lines), "white")
