@@ -15,8 +15,7 @@ from visavis.evaluation.baselines import mesh_warp
 from visavis.evaluation.metrics.image import l1, psnr, ssim
 from visavis.evaluation.metrics.landmarks import landmark_distance
 from visavis.face.align import Crop, crop_for, whole
-from visavis.face.measures import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
-from visavis.face.mesh import CONTROL_POINTS, draw_mesh, to_pixels
+from visavis.face.mesh import CONTROL_POINTS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS, draw_mesh, to_pixels
 from visavis.face.morphable import LinearFaceModel, learn
 from visavis.face.tracker import FaceTracker
 from visavis.face.types import Face, Observation
@@ -73,8 +72,12 @@ def test_the_network_and_the_face_room_agree_on_where_control_points_are():
     network.basis.copy_(torch.from_numpy(model.basis))
     values = model.fit(meshes[3])
     found = network.controls(torch.from_numpy(values)[None]).points[0].numpy()
-    expected = model.points(values)[network.control.numpy(), :2]
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    control = network.control.numpy()
+    expected = model.points(values)[control, :2]
+    # Lids are held apart where these noisy faces shut them; a test below is about that.
+    others = ~np.isin(control, RIGHT_LID_PAIRS + LEFT_LID_PAIRS)
+    assert others.sum() > 80
+    np.testing.assert_allclose(found[others], expected[others], atol=1e-4)
 
 
 def test_a_crop_puts_pixels_and_points_in_the_same_place():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from visavis.core.errors import MediaError, OutputError
-from visavis.media.clock import at_constant_rate, with_durations
+from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Frame
 from visavis.media.provenance import DIGITAL_SOURCE_TYPE, marks
 from visavis.media.reader import SoundReader, VideoReader, probe
@@ -256,8 +256,6 @@ def test_frames_at_a_constant_rate_are_the_nearest():
     resampled = list(at_constant_rate(iter(frames), Fraction(25)))
     assert [int(frame.pixels[0, 0, 0]) for frame in resampled] == [1, 1, 2, 3]
     assert [frame.time for frame in resampled] == [Fraction(n, 25) for n in range(4)]
-    lengths = [length for _, length in with_durations(iter(frames), Fraction(25))]
-    assert lengths == [Fraction(90, 1000), Fraction(40, 1000), Fraction(1, 25)]
 
 
 def test_the_drawn_voice_is_loud_when_the_mouth_is_open():

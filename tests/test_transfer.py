@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from visavis.face.align import whole
 from visavis.face.expression import ExpressionSpace
-from visavis.face.measures import GAPS, LEFT_LIDS, LIP_PAIRS, LIPS, OTHERS, RIGHT_LID_PAIRS, RIGHT_LIDS, Measures
+from visavis.face.measures import GAPS, LEFT_LIDS, LIPS, OTHERS, RIGHT_LIDS, Measures
+from visavis.face.mesh import LIP_PAIRS, RIGHT_LID_PAIRS
 from visavis.face.morphable import LinearFaceModel
 from visavis.face.tracker import FaceTracker
 from visavis.face.types import Observation

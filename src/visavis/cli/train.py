@@ -25,7 +25,9 @@ def train(
     devices: Annotated[int, typer.Option(min=1, help="How many devices; needs Lightning Fabric for several.")] = 1,
     perceptual: Annotated[
         str | None,
-        typer.Option(help="lpips, vgg19, face-128, a file of their weights, or none; default: the first at hand."),
+        typer.Option(
+            help="lpips, vgg19, efficientnet-lite0, face-128, a file of weights, or none; default: the first at hand."
+        ),
     ] = None,
     start_from: Annotated[
         str | None,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from visavis.codec.bitstream import MOST_PACKET_BYTES
 from visavis.codec.fields import write_varint
-from visavis.core.errors import CodecError, OutputError
+from visavis.core.errors import CodecError
+from visavis.media.output import Place, disk_errors
 
 MARK = b"VSV1"
 _HIGH, _LOW = 0x80, 0x7F
@@ -36,22 +34,22 @@ class CallWriter:
     """Writes packets aside; the file appears under its name when the ``with`` block ends without an exception.
 
     Args:
-        path: the file; whatever has its name is replaced.
+        path: the file.
+        replace: whether a file that has its name by then is replaced; see :class:`visavis.media.output.Place`.
 
     Raises:
         OutputError: it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._disk_errors():
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:60]}-", suffix=path.suffix)
-            self._aside, self._file = Path(name), os.fdopen(handle, "wb")
+    def __init__(self, path: Path, *, replace: bool = True) -> None:
+        self.path, self._place = path, Place(path, replace=replace)
+        with disk_errors(path):
+            self._file = self._place.aside.open("wb")
             self._file.write(MARK)
 
     def write(self, packet: bytes) -> None:
         """Append a packet."""
-        with self._disk_errors():
+        with disk_errors(self.path):
             self._file.write(record(packet))
 
     def __enter__(self) -> CallWriter:
@@ -61,22 +59,15 @@ class CallWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with self._disk_errors():
+            with disk_errors(self.path):
                 self._file.close()
-                if error is None:
-                    mask = os.umask(0)
-                    os.umask(mask)
-                    self._aside.chmod(0o666 & ~mask)
-                    self._aside.replace(self.path)
-        finally:
-            self._aside.unlink(missing_ok=True)
-
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror})") from error
+        except BaseException:
+            self._place.abandon()
+            raise
+        if error is None:
+            self._place.settle()
+        else:
+            self._place.abandon()
 
 
 class CallReader:

@@ -74,11 +74,6 @@ class MotionReceiver:
         self._most_concealed = min(_MOST_CONCEALED, max(_MOST_PICTURES // pictures, 1))
         self.lost = self.late = self.damaged = 0
 
-    @property
-    def next_group(self) -> int:
-        """Number of the group that comes next, from the call's start."""
-        return self._next or 0
-
     def push(self, group: Group, around: int = 0) -> list[Run]:
         """Take a group; return those whose turn has come.
 

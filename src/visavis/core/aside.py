@@ -16,12 +16,55 @@ from pathlib import Path
 _MOST_OF_NAME = 60
 
 
+def begin_aside(folder: Path, name: str, *, alone: bool = False) -> tuple[Path, int]:
+    """Make an empty hidden file in a folder; other processes' have other names.
+
+    Args:
+        folder: where the result goes.
+        name: the result's; its ending is kept, by which some writers choose a format, unless the file is ours alone.
+        alone: as for :func:`written_aside`.
+
+    Returns:
+        Its path, and the rights that a new file has here: the umask's.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    stem, suffix = os.path.splitext(name)
+    aside = folder / (f".{name}.part" if alone else f".{stem[:_MOST_OF_NAME]}-{secrets.token_hex(4)}{suffix}")
+    # The kernel takes the umask off, which no process can ask for without changing it for all its threads.
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if alone else os.O_EXCL), 0o666)
+    try:
+        return aside, os.fstat(handle).st_mode & 0o777
+    finally:
+        os.close(handle)
+
+
+def settle(aside: Path, mode: int) -> None:
+    """Bring a file to the disk, with these rights where the mount knows rights.
+
+    Raises:
+        OSError: the disk is full and the like.
+    """
+    with aside.open("rb") as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            # Some mounts have nothing to bring to a disk.
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+    # Some mounts know no modes and refuse to set one; what is written is worth more.
+    with suppress(OSError):
+        if aside.stat().st_mode & 0o777 != mode:
+            aside.chmod(mode)
+
+
 @contextmanager
 def written_aside(path: Path, *, alone: bool = False) -> Iterator[Path]:
     """Give an empty file beside ``path`` to write; it takes that name when the block ends without an exception.
 
     It is on the disk by then, survives a power cut, and may be read by whom the umask lets read new files, also when
-    something in the block has put a file of its own in its place. It keeps the ending of ``path``.
+    something in the block has put a file of its own in its place.
 
     Args:
         path: the file.
@@ -30,15 +73,10 @@ def written_aside(path: Path, *, alone: bool = False) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written to, the disk is full and the like; nothing is left behind.
     """
-    mark = "part" if alone else secrets.token_hex(4)
-    aside = path.with_name(f".{path.stem[:_MOST_OF_NAME]}-{mark}{path.suffix}")
-    # The kernel takes the umask off, which no process can ask for without changing it for all its threads.
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if alone else os.O_EXCL), 0o666)
+    aside, mode = begin_aside(path.parent, path.name, alone=alone)
     try:
-        mode = os.fstat(handle).st_mode & 0o777
-        os.close(handle)
         yield aside
-        _settle(aside, mode)
+        settle(aside, mode)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
@@ -71,12 +109,3 @@ def filled_aside(folder: Path) -> Iterator[Path]:
 def why_not(error: OSError) -> str:
     """Why the system refused, in words that fit into a line."""
     return "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-
-
-def _settle(aside: Path, mode: int) -> None:
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    # Some mounts know no modes and refuse to set one; what is written is worth more.
-    with suppress(OSError):
-        if aside.stat().st_mode & 0o777 != mode:
-            aside.chmod(mode)

@@ -20,6 +20,7 @@ import av
 import cv2
 import torch
 
+from visavis.core.aside import written_aside
 from visavis.core.errors import ConfigError, DataError
 from visavis.evaluation.anchors import ANCHORS
 from visavis.evaluation.call_codec import CALLS
@@ -184,9 +185,8 @@ class Cache:
         path = self._path(task, point)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.with_suffix(".new")
-            aside.write_text(json.dumps(asdict(result)), encoding="utf-8")
-            aside.replace(path)
+            with written_aside(path) as aside:
+                aside.write_text(json.dumps(asdict(result)), encoding="utf-8")
 
     def _path(self, task: Task, point: str) -> Path | None:
         if self._folder is None or task.codec not in ANCHORS:

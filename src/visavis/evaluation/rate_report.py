@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from visavis.core.aside import written_aside
 from visavis.core.errors import OutputError
 from visavis.evaluation.columns import mesh_note
 from visavis.evaluation.report import write_text
@@ -42,12 +43,8 @@ def open_folder(folder: Path, *, force: bool) -> None:
 
 def write_folder(report: Mapping[str, Any], folder: Path) -> None:
     """Write ``rate.png``, ``rate.md`` and, last, ``rate.json``, each aside and renamed."""
-    aside = folder / ".rate.part.png"
-    try:
+    with written_aside(folder / "rate.png") as aside:
         plot(report, aside)
-        aside.replace(folder / "rate.png")
-    finally:
-        aside.unlink(missing_ok=True)
     write_text(folder / "rate.md", markdown(report))
     write_text(folder / _JSON, json.dumps(report, indent=1) + "\n")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from visavis.core.aside import filled_aside, written_aside
 from visavis.core.errors import OutputError
 from visavis.evaluation.columns import COLUMNS, Column
 
@@ -82,12 +82,8 @@ def write_folder(report: Mapping[str, Any], folder: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file aside and rename it."""
-    aside = path.with_name(f".{path.name}.part")
-    try:
+    with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -104,10 +100,5 @@ def result_folder(folder: Path, *, force: bool) -> Iterator[Path]:
             raise OutputError(f"{folder}: is not a folder of an earlier report; choose another name")
     if not folder.parent.is_dir() or not os.access(folder.parent, os.W_OK):
         raise OutputError(f"{folder}: its folder does not exist or cannot be written to")
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as aside:
-        inside = Path(aside) / "new"
-        inside.mkdir()
+    with filled_aside(folder) as inside:
         yield inside
-        if folder.exists():
-            folder.rename(Path(aside) / "old")
-        inside.rename(folder)

@@ -32,8 +32,6 @@ _LEVEL_SIZE = 64  # corrections are smooth, so that so many samples a side carry
 _ANOTHER_THING = 32.0  # a difference (of 255) from which on something else is there, rather than another tint
 _NO_WEIGHT = 3e-4
 
-Box = tuple[float, float, float, float]
-
 
 @dataclass(frozen=True)
 class Crop:

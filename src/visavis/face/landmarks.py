@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.core.closing import Closing
-from visavis.face.quiet import quiet_native_logs
+from visavis.face.graph import FaceGraph
 from visavis.face.types import Face
 from visavis.media.frame import Pixels
 
@@ -17,7 +16,7 @@ MOST_FACES = 4
 _LEAST_SIDE = 16
 
 
-class FaceMesher(Closing):
+class FaceMesher(FaceGraph):
     """Finds faces and their points; keeps its graph between pictures.
 
     Its detector sees faces from a fifth of the picture's shorter side on; :mod:`visavis.face.search` sees smaller ones.
@@ -28,34 +27,26 @@ class FaceMesher(Closing):
     """
 
     def __init__(self, most: int, *, video: bool) -> None:
+        super().__init__()
         self._most, self._video = most, video
-        self._graph: Any = None
-        self._calls = 0
 
-    def close(self) -> None:
-        """Free MediaPipe's graph."""
-        if self._graph is not None:
-            self._graph.close()
-            self._graph = None
+    def _new_graph(self) -> Any:
+        from mediapipe.python.solutions.face_mesh import FaceMesh
+
+        return FaceMesh(
+            static_image_mode=not self._video,
+            max_num_faces=self._most,
+            refine_landmarks=True,
+            min_detection_confidence=0.5,
+            min_tracking_confidence=0.5,
+        )
 
     def faces(self, pixels: Pixels) -> list[Face]:
         """Return the faces in ``uint8 [H, W, 3]``, in pixels of it."""
         height, width = pixels.shape[:2]
         if min(height, width) < _LEAST_SIDE:
             return []
-        self._calls += 1
-        with quiet_native_logs(self._calls - 1):
-            if self._graph is None:
-                from mediapipe.python.solutions.face_mesh import FaceMesh
-
-                self._graph = FaceMesh(
-                    static_image_mode=not self._video,
-                    max_num_faces=self._most,
-                    refine_landmarks=True,
-                    min_detection_confidence=0.5,
-                    min_tracking_confidence=0.5,
-                )
-            found = self._graph.process(np.ascontiguousarray(pixels))
+        found = self._process(pixels)
         scale = np.array([width, height, width], np.float32)
         return [_to_face(landmarks, scale) for landmarks in found.multi_face_landmarks or []]
 

@@ -11,16 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.face.mesh import LEFT_LID_PAIRS, LIP_PAIRS, RIGHT_LID_PAIRS
 from visavis.face.morphable import LinearFaceModel
 
 Array = NDArray[np.float64]
 _X, _Y, _Z = 0, 1, 2
 
-#: Upper and lower inner lip, from the right corner of the mouth to the left.
-LIP_PAIRS = ((191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324))
-#: Upper and lower lid of each eye, from its outer corner to its inner.
-RIGHT_LID_PAIRS = ((161, 163), (160, 144), (159, 145), (158, 153), (157, 154))
-LEFT_LID_PAIRS = ((388, 390), (387, 373), (386, 374), (385, 380), (384, 381))
 #: From one point to another along an axis: the other ways in which a mouth and brows move.
 _OTHERS = (
     ("mouth width", 61, 291, _X),

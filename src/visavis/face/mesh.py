@@ -5,6 +5,8 @@ The indices are those of MediaPipe's face mesh with irises (478 points).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,14 @@ OVAL = (
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
 LIPS = LIPS_OUTER + LIPS_INNER
+#: Outer corners of the eyes, left and right in the picture: the usual unit of length in a face.
+EYES_APART = (33, 263)
+#: Upper and lower inner lip, from the right corner of the mouth to the left; and those in the middle.
+LIP_PAIRS = ((191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324))
+MIDDLE_LIP_PAIRS = LIP_PAIRS[3:6]
+#: Upper and lower lid of each eye, from its outer corner to its inner.
+RIGHT_LID_PAIRS = ((161, 163), (160, 144), (159, 145), (158, 153), (157, 154))
+LEFT_LID_PAIRS = ((388, 390), (387, 373), (386, 374), (385, 380), (384, 381))
 
 _CLOSED = (LIPS_OUTER, LIPS_INNER, LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LEFT_IRIS, RIGHT_IRIS, OVAL)
 _OPEN = (NOSE, NOSTRILS)
@@ -51,6 +61,11 @@ _SUB_PIXEL_BITS = 4
 def to_pixels(mesh: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Turn points in [-1, 1] (pixel edges) into ``float32 [N, 2]`` pixel-centre coordinates of a ``size`` square."""
     return ((mesh[:, :2] + 1) * (size / 2) - 0.5).astype(np.float32)
+
+
+def mean_gap(mesh: NDArray[np.float32], pairs: Iterable[tuple[int, int]]) -> float:
+    """Mean distance of pairs of points of a mesh ``[478, 2 or 3]``, in its units."""
+    return float(np.mean([np.linalg.norm(mesh[a] - mesh[b]) for a, b in pairs]))
 
 
 def draw_mesh(mesh: NDArray[np.float32], size: int) -> NDArray[np.uint8]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_OUTER_CORNERS = (33, 263)  # of the eyes, left and right in the picture
+from visavis.face.mesh import EYES_APART
+
 _BROW_TO_NOSE = (10, 2)
 
 
@@ -32,7 +33,7 @@ class HeadAngles:
 
 def head_angles(mesh: NDArray[np.float32]) -> HeadAngles:
     """Angles of a mesh ``float32 [478, 3]``, in pixels or crop coordinates alike."""
-    left, right = mesh[list(_OUTER_CORNERS)].astype(np.float64)
+    left, right = mesh[list(EYES_APART)].astype(np.float64)
     top, bottom = mesh[list(_BROW_TO_NOSE)].astype(np.float64)
     across = _unit(right - left)
     down = bottom - top

@@ -13,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.core.errors import FaceError
-from visavis.face.mesh import OVAL
+from visavis.face.mesh import EYES_APART, MIDDLE_LIP_PAIRS, OVAL, mean_gap
 from visavis.face.pose import head_angles
 from visavis.face.types import Observation
 from visavis.media.frame import Pixels
 
-_EYE_CORNERS = (33, 263)
 _LIDS = (((160, 144), (159, 145), (158, 153), (33, 133)), ((385, 380), (386, 374), (387, 373), (362, 263)))
-_LIPS = ((82, 87), (13, 14), (312, 317))
 
 # Over clips of 180 people: lids 0.04 of the eye's width apart are closed, 0.22 is narrow (every fourth frame is
 # narrower), 0.45 is wide; lips 0.08 of the eyes' distance apart are usual in speech, 0.2 is wide open.
@@ -76,19 +74,15 @@ def readiness(observation: Observation) -> Readiness:
 
 
 def _eye(mesh: NDArray[np.float32], lids: tuple[tuple[int, int], ...]) -> float:
-    opened = _gap(mesh, lids[:3]) / max(_gap(mesh, lids[3:]), 1e-6)
+    opened = mean_gap(mesh, lids[:3]) / max(mean_gap(mesh, lids[3:]), 1e-6)
     shut, stare = [_LIDS_CLOSED, _LIDS_OPEN], [_LIDS_WIDE, _LIDS_STARING]
     return float(np.interp(opened, shut + stare, [_SHUT, 1, 1, 0.5]))
 
 
 def _mouth(mesh: NDArray[np.float32]) -> float:
-    opened = _gap(mesh, _LIPS) / max(_gap(mesh, (_EYE_CORNERS,)), 1e-6)
+    opened = mean_gap(mesh, MIDDLE_LIP_PAIRS) / max(mean_gap(mesh, (EYES_APART,)), 1e-6)
     steps = [_LIPS_PART, _LIPS_OPEN, _LIPS_WIDE, _LIPS_GAPING]
     return float(np.interp(opened, steps, [_MOUTH_CLOSED, 1, 1, _MOUTH_GAPING]))
-
-
-def _gap(mesh: NDArray[np.float32], pairs: tuple[tuple[int, int], ...]) -> float:
-    return float(np.mean([np.linalg.norm(mesh[a] - mesh[b]) for a, b in pairs]))
 
 
 def _sharpness(picture: Pixels, mesh: NDArray[np.float32]) -> float:

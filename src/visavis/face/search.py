@@ -14,8 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visavis.core.closing import Closing
-from visavis.face.quiet import quiet_native_logs
+from visavis.face.graph import FaceGraph
 from visavis.face.types import Face
 from visavis.media.frame import Pixels
 
@@ -62,18 +61,13 @@ class Square:
         return Face((face.mesh + np.array([max(self.left, 0), max(self.top, 0), 0], np.float32)).astype(np.float32))
 
 
-class FaceSearch(Closing):
+class FaceSearch(FaceGraph):
     """Looks everywhere in a picture, from coarse to fine, and stops at the level that shows enough."""
 
-    def __init__(self) -> None:
-        self._graph: Any = None
-        self._calls = 0
+    def _new_graph(self) -> Any:
+        from mediapipe.python.solutions.face_detection import FaceDetection
 
-    def close(self) -> None:
-        """Free MediaPipe's graph."""
-        if self._graph is not None:
-            self._graph.close()
-            self._graph = None
+        return FaceDetection(min_detection_confidence=_SURE, model_selection=1)
 
     def places(self, pixels: Pixels, wanted: int = 1) -> list[Square]:
         """Return squares that fit faces of ``uint8 [H, W, 3]``, the largest first.
@@ -103,13 +97,7 @@ class FaceSearch(Closing):
 
     def _detect(self, pixels: Pixels) -> Iterator[tuple[float, float, float]]:
         """Yield the middle and the side of each face's box in pixels."""
-        self._calls += 1
-        with quiet_native_logs(self._calls - 1):
-            if self._graph is None:
-                from mediapipe.python.solutions.face_detection import FaceDetection
-
-                self._graph = FaceDetection(min_detection_confidence=_SURE, model_selection=1)
-            found = self._graph.process(np.ascontiguousarray(pixels))
+        found = self._process(pixels)
         height, width = pixels.shape[:2]
         for detection in found.detections or []:
             box = detection.location_data.relative_bounding_box

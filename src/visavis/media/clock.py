@@ -31,14 +31,3 @@ def at_constant_rate(frames: Iterator[Frame], fps: Fraction) -> Iterator[Frame]:
 def _is_due(ahead: Fraction, behind: Fraction, half: Fraction) -> bool:
     """Whether the next frame, ``ahead`` of a time, takes the place of the one that came ``behind`` before it."""
     return ahead <= 0 or ahead < min(behind, half)
-
-
-def with_durations(frames: Iterator[Frame], fps: Fraction) -> Iterator[tuple[Frame, Fraction]]:
-    """Pair each frame with how long it is shown; the last is shown for one frame of ``fps``."""
-    waiting: Frame | None = None
-    for frame in frames:
-        if waiting is not None:
-            yield waiting, frame.time - waiting.time
-        waiting = frame
-    if waiting is not None:
-        yield waiting, 1 / fps

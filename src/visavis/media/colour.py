@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 from visavis.media.frame import Pixels
 from visavis.media.hdr import tone_map
 
-_Planes = list[Pixels]
-
 #: Untagged video of at least this height is taken to be in the colours of high definition, as players do.
 _HIGH_DEFINITION = 720
 _UNSPECIFIED, _BT709 = 2, 1

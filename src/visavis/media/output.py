@@ -8,12 +8,12 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from visavis.core.aside import begin_aside, settle
 from visavis.core.errors import MediaError, OutputError
 
-_MOST_OF_NAME = 60
 _MOST_TRIES = 1000
 
 
@@ -83,10 +83,7 @@ class Place:
         self.path, self._replace = Path(path), replace
         self._final = self.path.resolve() if self.path.is_symlink() else self.path
         with disk_errors(self.path):
-            prefix = f".{self.path.stem[:_MOST_OF_NAME]}-"
-            handle, name = tempfile.mkstemp(dir=self._final.parent, prefix=prefix, suffix=self.path.suffix)
-            os.close(handle)
-        self.aside = Path(name)
+            self.aside, self._mode = begin_aside(self._final.parent, self.path.name)
 
     def settle(self) -> None:
         """Bring the file to the disk and give it its name.
@@ -96,14 +93,11 @@ class Place:
                 by now or the system refuses, and the message says where the result is.
         """
         try:
-            with disk_errors(self.path), self.aside.open("rb") as file:
-                _flush(file.fileno())
+            with disk_errors(self.path):
+                settle(self.aside, self._mode)
         except BaseException:
             self.abandon()
             raise
-        # Some mounts know no modes: the result is worth more than who may read it.
-        with suppress(OSError):
-            self.aside.chmod(0o666 & ~_umask())
         try:
             if (self._is_replaced() if self._replace else False) or self._is_named(self._final):
                 return
@@ -166,15 +160,6 @@ class Place:
         return self.aside
 
 
-def _flush(handle: int) -> None:
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        # Some mounts have nothing to bring to a disk.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-
-
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turn the system's errors of writing into one line that names the result."""
@@ -187,9 +172,3 @@ def disk_errors(path: Path) -> Iterator[None]:
     except (av.error.FFmpegError, OSError) as error:
         why = "the disk is full" if getattr(error, "errno", None) == errno.ENOSPC else error.strerror or str(error)
         raise OutputError(f"{path}: cannot be written ({why})") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -14,17 +14,16 @@ from visavis.face.align import Crop, crop_for, whole
 from visavis.generators.base import Prior
 from visavis.media.frame import Frame
 from visavis.media.reader import SoundReader, VideoReader
-from visavis.media.still import is_picture, read_picture
 from visavis.motion.transfer import Mode
 from visavis.pipelines import reenact
 from visavis.pipelines.analyse import Analyser, Seen
 from visavis.pipelines.load import load_generator
+from visavis.pipelines.look_ahead import find_source, observe_source
 from visavis.pipelines.reenact import SoundAt, Tally
 from visavis.weights.store import DEFAULT_MODEL
 
 #: Frames at the start of a stream among which the first face is looked for, to cut around.
 _PATIENCE = 50
-_SOURCE_FRAMES = 250
 
 
 def read_frames(path: Path | str) -> Iterator[Frame]:
@@ -37,8 +36,8 @@ class Reenactor:
     """Animates one person by streams of driving frames.
 
     Args:
-        source: a frame that shows the person's face, or the path of a picture or a video; of a video, the first frame
-            with a face.
+        source: a frame that shows the person's face, or the path of a picture or a video; of a video, the frame among
+            its first ten seconds that can be animated best.
         model: name or path of weights.
         motion: ``relative`` adds the driver's movement since the first face of a stream to the person's own pose;
             ``absolute`` takes the driver's pose and face shape as they are.
@@ -64,12 +63,9 @@ class Reenactor:
     ) -> None:
         self._mode, self._crop, self._face = Mode(motion), crop, face
         self._generator = load_generator(model, device=device, precision=precision, threads=threads)
-        with Analyser(self._generator.needs, face=face, video=False) as analyser:
-            seen = _first_face(_frames(source, _SOURCE_FRAMES), analyser)
-            if seen is None:
-                raise FaceError(f"{source if isinstance(source, (Path, str)) else 'the source frame'}: shows no face")
-            cut = crop_for([seen.face], *seen.frame.pixels.shape[:2], crop=crop)
-            self._source = analyser.observe(seen.frame, seen.face, cut, self._generator.size)
+        seen = _seen(source, face) if isinstance(source, Frame) else find_source(Path(source), face)
+        square = crop_for([seen.face], *seen.frame.pixels.shape[:2], crop=crop)
+        self._source = observe_source(seen, square, self._generator)
         self.tally = Tally()
 
     @property
@@ -119,16 +115,9 @@ class Reenactor:
         return whole(*looked_at[0].pixels.shape[:2]), chain(looked_at, frames)
 
 
-def _frames(source: Frame | Path | str, most: int) -> Iterator[Frame]:
-    if isinstance(source, Frame):
-        return iter([source])
-    path = Path(source)
-    return iter([read_picture(path)]) if is_picture(path) else islice(read_frames(path), most)
-
-
-def _first_face(frames: Iterator[Frame], analyser: Analyser) -> Seen | None:
-    for frame in frames:
-        face = analyser.find(frame)
-        if face is not None:
-            return Seen(frame, face)
-    return None
+def _seen(source: Frame, which: int) -> Seen:
+    with Analyser((), face=which, video=False) as analyser:
+        face = analyser.find(source)
+    if face is None:
+        raise FaceError(f"the source frame shows no face{f' number {which}; 0 is the largest' if which else ''}")
+    return Seen(source, face)

@@ -11,7 +11,7 @@ from visavis.media.reader import VideoReader
 from visavis.media.still import is_picture
 from visavis.pipelines.analyse import Analyser, Seen
 
-LOOK_AHEAD_S = 10
+_LOOK_AHEAD_S = 10
 _LOOK_EVERY = 5
 _LATE_EVERY_S = Fraction(1)
 
@@ -38,7 +38,7 @@ def seen_ahead(
     found = False
     for number, frame in enumerate(reader):
         begin = frame.time if begin is None else begin
-        late = frame.time - begin > LOOK_AHEAD_S
+        late = frame.time - begin > _LOOK_AHEAD_S
         if late and found:
             return
         if number % every or (late and last is not None and frame.time - last < _LATE_EVERY_S):

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from visavis.core.aside import written_aside
+
 _PANEL = (360, 170)  # width and height in pixels, margins included
 _MARGIN = 24
 _COLUMNS = 2
@@ -66,12 +68,8 @@ def write_curve(log: Path, path: Path) -> None:
     curves = {name: curve for name, curve in read_curves(log).items() if len(curve[0]) > 1}
     if not curves:
         return
-    aside = path.with_name(f".{path.name}")
-    try:
+    with written_aside(path, alone=True) as aside:
         draw_curves(curves).save(aside, format="PNG")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.core.aside import write_whole
 from visavis.core.errors import OutputError
 from visavis.training.curve import write_curve
 from visavis.training.loop import StepLog
@@ -89,9 +90,7 @@ class Journal:
         coded = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
         try:
             folder.mkdir(exist_ok=True)
-            aside = folder / ".writing"
-            aside.write_bytes(coded)
-            aside.replace(folder / f"step-{step:08d}.png")
+            write_whole(folder / f"step-{step:08d}.png", coded)
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
         self._draw()

@@ -19,12 +19,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visavis.face.mesh import LEFT_EYE, RIGHT_EYE
+from visavis.face.mesh import EYES_APART, LEFT_EYE, RIGHT_EYE
 from visavis.media.frame import Pixels
 
 Array = NDArray[np.float32]
 
-_OUTER_CORNERS = (33, 263)
 _EYES = (RIGHT_EYE, LEFT_EYE)
 #: Side of an eye's crop in distances of the eyes' outer corners, and how much more of the source is searched.
 _SHARE, _MORE = 0.62, 1.5
@@ -66,7 +65,7 @@ def eye_place(mesh: Array, eye: int, more: float = 1.0) -> Place:
     """
     points = mesh[list(_EYES[eye]), :2].astype(np.float64)
     centre = (points.min(0) + points.max(0)) / 2
-    across = (mesh[_OUTER_CORNERS[1], :2] - mesh[_OUTER_CORNERS[0], :2]).astype(np.float64)
+    across = (mesh[EYES_APART[1], :2] - mesh[EYES_APART[0], :2]).astype(np.float64)
     distance = max(float(np.linalg.norm(across)), 1e-3)
     cos, sin = across / distance
     turn = np.array([[cos, sin], [-sin, cos]]) * (_SIDE / (_SHARE * distance))

@@ -15,14 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.evaluation.metrics.opening import lid_opening
-from visavis.face.mesh import LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
+from visavis.face.mesh import EYES_APART, LEFT_BROW, LEFT_EYE, LIP_PAIRS, RIGHT_BROW, RIGHT_EYE, mean_gap
 from visavis.face.morphable import align
 
 Array = NDArray[np.float32]
 Track = NDArray[np.float64]
 
-_EYE_CORNERS = (33, 263)
-_INNER_LIPS = ((191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324))
 _LIP_CORNERS = (61, 291)
 _CLOSED_SHARE = 0.6
 _LOWEST_OPEN = 0.1
@@ -31,7 +29,7 @@ _REACH = 3
 
 def eye_distance(mesh: Array) -> float:
     """Distance between the eyes' outer corners: the unit of length here."""
-    first, second = (mesh[i].astype(np.float64) for i in _EYE_CORNERS)
+    first, second = (mesh[i].astype(np.float64) for i in EYES_APART)
     return max(float(np.linalg.norm(first - second)), 1e-6)
 
 
@@ -53,8 +51,7 @@ def lip_track(meshes: Sequence[Array]) -> Track:
     rows = []
     for mesh in meshes:
         unit = eye_distance(mesh)
-        gap = np.mean([np.linalg.norm(mesh[a] - mesh[b]) for a, b in _INNER_LIPS])
-        rows.append([gap / unit, np.linalg.norm(mesh[_LIP_CORNERS[0]] - mesh[_LIP_CORNERS[1]]) / unit])
+        rows.append([mean_gap(mesh, pairs) / unit for pairs in (LIP_PAIRS, (_LIP_CORNERS,))])
     return np.array(rows, np.float64)
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.core.errors import WeightsError
+from visavis.evaluation.metrics.dlib_network import load_dlib
 from visavis.media.frame import Pixels
 
 FILE = "dlib_face_recognition_resnet_model_v1.dat"
@@ -66,14 +65,7 @@ class IdentityNetwork:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            import dlib
-        except ImportError as error:
-            raise WeightsError("needs dlib: pip install 'visavis[metrics]'") from error
-        try:
-            self._network: Any = dlib.face_recognition_model_v1(str(path))
-        except RuntimeError as error:
-            raise WeightsError(f"{path}: is not dlib's face recognition network, or is damaged") from error
+        self._network = load_dlib("face_recognition_model_v1", path, "dlib's face recognition network")
 
     def embed(self, chips: Sequence[Pixels]) -> NDArray[np.float32]:
         """Return embeddings ``float32 [N, 128]`` of aligned faces ``uint8 [150, 150, 3]``."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.core.errors import WeightsError
+from visavis.evaluation.metrics.dlib_network import dlib_module, load_dlib
 from visavis.media.frame import Pixels
 
 FILE = "shape_predictor_68_face_landmarks.dat"
@@ -37,16 +36,9 @@ class Landmarks68:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            import dlib
-        except ImportError as error:
-            raise WeightsError("needs dlib: pip install 'visavis[metrics]'") from error
-        self._dlib: Any = dlib
-        self._detector: Any = dlib.get_frontal_face_detector()
-        try:
-            self._predictor: Any = dlib.shape_predictor(str(path))
-        except RuntimeError as error:
-            raise WeightsError(f"{path}: is not dlib's predictor of 68 landmarks, or is damaged") from error
+        self._predictor = load_dlib("shape_predictor", path, "dlib's predictor of 68 landmarks")
+        self._dlib = dlib_module()
+        self._detector = self._dlib.get_frontal_face_detector()
 
     def find(self, picture: Pixels) -> Points | None:
         """Points ``float64 [68, 2]`` of the largest face, in pixels from edges; None when no face is seen.

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.face.mesh import MIDDLE_LIP_PAIRS, mean_gap
+
 Array = NDArray[np.float32]
 Track = NDArray[np.float64]
 
-_MIDDLE_LIPS = ((82, 87), (13, 14), (312, 317))
 _FOREHEAD, _CHIN = 10, 152
 #: Pairs of upper and lower lid, then the corners, of the right and the left eye: the eye aspect ratio's points.
 LIDS = (((160, 144), (158, 153), (33, 133)), ((385, 380), (387, 373), (362, 263)))
@@ -30,7 +31,7 @@ _RANGE = (5, 95)
 def mouth_opening(mesh: Array) -> float:
     """Mean gap of the three middle pairs of inner-lip points over the height of the face (points 10 and 152)."""
     height = max(float(np.linalg.norm(mesh[_FOREHEAD] - mesh[_CHIN])), 1e-6)
-    return float(np.mean([np.linalg.norm(mesh[a] - mesh[b]) for a, b in _MIDDLE_LIPS])) / height
+    return mean_gap(mesh, MIDDLE_LIP_PAIRS) / height
 
 
 def lid_opening(mesh: Array) -> tuple[float, float]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from visavis.core.aside import filled_aside, write_whole
 from visavis.core.errors import DataError, OutputError
 from visavis.evaluation.study.form import LEAST, MOST, SCORES, Key, Shown
 from visavis.media.provenance import DIGITAL_SOURCE_TYPE
@@ -126,10 +125,9 @@ def write_study(
     shown = tuple(Shown(_name(draw), item.name, model) for item in items for model in item.results)
     made = Key(_name(draw), shown)
     of = {(entry.item, entry.model): entry.id for entry in shown}
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name[:60]}-") as name:
-        aside = Path(name) / "study"
+    with filled_aside(folder) as aside:
         media = aside / "media"
-        media.mkdir(parents=True)
+        media.mkdir()
         screens = []
         for done, item in enumerate(items, 1):
             given = {"source": f"{_name(draw)}.png", "driving": f"{_name(draw)}.mp4"}
@@ -144,10 +142,7 @@ def write_study(
         # By name, so that not even the page's text keeps the models' order.
         screens.sort(key=lambda screen: screen["id"])
         (aside / "index.html").write_text(page(made.study, screens), encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.replace(folder)
-    key.write_text(made.text(), encoding="utf-8")
+    write_whole(key, made.text().encode())
     return made
 
 

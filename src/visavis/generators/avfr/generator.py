@@ -61,9 +61,7 @@ class AvfrGenerator:
         self.device, self.precision = torch.device(device), precision
         self.network = (network or AvfrNetwork(config)).to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.face_model: LinearFaceModel | None = None
-        if config.mesh_motion:
-            model = self.network.mesh_model
-            self.face_model = LinearFaceModel(model.mean.cpu().numpy(), model.basis.cpu().numpy())
+        self.refresh()
 
     @staticmethod
     def new_network(values: Mapping[str, object]) -> AvfrNetwork:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from visavis.face.measures import LEFT_LID_PAIRS, RIGHT_LID_PAIRS
-from visavis.face.mesh import CONTROL_POINTS
+from visavis.face.mesh import CONTROL_POINTS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from visavis.face.types import MESH_POINTS, SKIN_POINTS
 
 _NEIGHBOURS = 9  # points that span the skin around a control point, itself included

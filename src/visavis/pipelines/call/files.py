@@ -12,9 +12,8 @@ from pathlib import Path
 from visavis.codec.bitstream import Header, Kind
 from visavis.codec.census import Census
 from visavis.codec.container import CallReader, CallWriter
-from visavis.core.errors import CodecError, FaceError, MediaError
+from visavis.core.errors import CodecError, MediaError
 from visavis.face.align import Crop, crop_for
-from visavis.face.types import Face
 from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Frame
 from visavis.media.provenance import marks
@@ -34,10 +33,10 @@ from visavis.pipelines.call.sound_files import CallSound, SoundTrack
 from visavis.pipelines.call.weights import WeightsId, weights_for
 from visavis.pipelines.files import Progress
 from visavis.pipelines.load import choose_device, load_generator
+from visavis.pipelines.seen import seen_ahead
 from visavis.weights.store import DEFAULT_MODEL
 
 _LEAST_FPS, _MOST_FPS = Fraction(1), Fraction(120)
-_LOOK_AHEAD_S, _LOOK_EVERY = 10, 5
 #: A rate that is exceeded by no more than this is kept.
 _OVER = 1.1
 
@@ -160,7 +159,7 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
                 sound_waits=True,
             )
         )
-        writer = stack.enter_context(CallWriter(output))
+        writer = stack.enter_context(CallWriter(output, replace=options.force))
         census = Census()
         began = time.perf_counter()
         expected = reader.info.frames or None
@@ -205,18 +204,8 @@ def _packets(
 
 def _crop_of(video: Path, which: int) -> Crop:
     """The crop that suits the first ten seconds in which a face is seen."""
-    faces: list[Face] = []
-    until: Fraction | None = None
     with VideoReader(video) as reader, Analyser((), face=which) as analyser:
-        for number, frame in enumerate(reader):
-            if until is not None and frame.time > until:
-                break
-            if number % _LOOK_EVERY == 0 and (face := analyser.find(frame)) is not None:
-                faces.append(face)
-                until = frame.time + _LOOK_AHEAD_S if until is None else until
-        if not faces:
-            wanted = f"face number {which} was not found; 0 is the largest" if which else "no face was found"
-            raise FaceError(f"{video}: {wanted}")
+        faces = [seen.face for seen in seen_ahead(video, reader, analyser, which=which)]
         return crop_for(faces, reader.info.height, reader.info.width)
 
 

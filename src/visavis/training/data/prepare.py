@@ -7,7 +7,6 @@ were or how often a run was killed.
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 import time
@@ -17,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from visavis.core.aside import why_not
 from visavis.core.errors import DataError, OutputError
 from visavis.training.data.clip import FPS, SIZE, Failure, Fate
 from visavis.training.data.cluster import in_cluster
@@ -86,8 +86,7 @@ def prepare(
         try:
             report = _prepare(found, parts, output, options, progress)
         except OSError as error:
-            why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-            raise OutputError(f"{output}: cannot be written ({why}); run again to go on") from error
+            raise OutputError(f"{output}: cannot be written ({why_not(error)}); run again to go on") from error
         report.seconds = time.monotonic() - started
         if not report.clips:
             parts.remove()

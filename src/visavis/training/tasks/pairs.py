@@ -23,13 +23,12 @@ from visavis.nn.warp import sample
 from visavis.training.config import TrainConfig
 from visavis.training.data.dataset import Batch, Clip, Pairs, learn_face_model, load_clips
 from visavis.training.data.resident import Picks, Resident, fits
+from visavis.training.judging import judged
 from visavis.training.losses import (
     Deformation,
     LossWeights,
     choice_l1,
     equivariance,
-    feature_matching,
-    generator_adversarial_loss,
     gradient_l1,
     pyramid_l1,
     structure_loss,
@@ -176,7 +175,8 @@ class PairTask:
             losses["perceptual"] = self._perceptual_weight * self._perceptual_distance(made, batch)
         if self.judge is None or self.done < weights.adversarial_from:
             return Outcome(losses)
-        return Outcome(losses, *self._judged(made, batch, losses))
+        said = judged(self.judge, made, real, batch.mouth, weights)
+        return Outcome({**losses, **said.losses}, said.real, said.made)
 
     def _whole(self, batch: Batch | Picks) -> Batch:
         if isinstance(batch, Batch):
@@ -206,32 +206,6 @@ class PairTask:
             terms += torch.stack([l1, self._perceptual_distance(made, batch)]).float()
         l1_term, distance = terms.tolist()
         return float(weights.perceptual_share * l1_term / max(distance, 1e-12))
-
-    def _judged(
-        self, made: Tensor, batch: Batch, losses: dict[str, Tensor]
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Add the judges' terms to ``losses``; returns what is real and what was made, for them to learn from."""
-        weights = self.config.losses
-        made_seen: tuple[Tensor, ...] = (made,)
-        real_seen: tuple[Tensor, ...] = (batch.driving,)
-        judges: tuple[PatchDiscriminator, ...] = (self.judge,) if isinstance(self.judge, PatchDiscriminator) else ()
-        if isinstance(self.judge, PictureAndMouth):
-            judges = (self.judge.picture, self.judge.mouth)
-            made_seen += (mouth_crop(made, batch.mouth),)
-            real_seen += (mouth_crop(batch.driving, batch.mouth),)
-        terms, matching = [], []
-        factors = (weights.adversarial, weights.adversarial_mouth)
-        for judge, factor, fake, true in zip(judges, factors, made_seen, real_seen, strict=False):
-            judged, features = judge.judge(fake)
-            terms.append(factor * generator_adversarial_loss(judged.float()))
-            if weights.feature_matching:
-                with torch.no_grad():
-                    _, wanted = judge.judge(true)
-                matching.append(weights.feature_matching * feature_matching(features, wanted))
-        losses["adversarial"] = torch.stack(terms).sum()
-        if matching:
-            losses["feature_matching"] = torch.stack(matching).sum()
-        return real_seen, made_seen
 
     def _equivariance(self, batch: Batch, driving: KeypointMotion, step: int) -> tuple[Tensor, Tensor]:
         real = batch.driving

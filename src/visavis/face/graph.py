@@ -1,0 +1,38 @@
+"""A graph of MediaPipe's: made with its first picture, kept between pictures, freed at the end."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+
+from visavis.core.closing import Closing
+from visavis.face.quiet import quiet_native_logs
+from visavis.media.frame import Pixels
+
+
+class FaceGraph(Closing):
+    """Base of what asks MediaPipe; its native code says nothing on stderr while the graph starts."""
+
+    def __init__(self) -> None:
+        self._graph: Any = None
+        self._calls = 0
+
+    @abstractmethod
+    def _new_graph(self) -> Any:
+        """Import one of MediaPipe's solutions and make it."""
+
+    def _process(self, pixels: Pixels) -> Any:
+        """What the graph finds in ``uint8 [H, W, 3]`` RGB, as MediaPipe says it."""
+        self._calls += 1
+        with quiet_native_logs(self._calls - 1):
+            if self._graph is None:
+                self._graph = self._new_graph()
+            return self._graph.process(np.ascontiguousarray(pixels))
+
+    def close(self) -> None:
+        """Free the graph."""
+        if self._graph is not None:
+            self._graph.close()
+            self._graph = None
