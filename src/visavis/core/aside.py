@@ -21,7 +21,8 @@ def written_aside(path: Path, *, alone: bool = False) -> Iterator[Path]:
     """Give an empty file beside ``path`` to write; it takes that name when the block ends without an exception.
 
     It is on the disk by then, survives a power cut, and may be read by whom the umask lets read new files, also when
-    something in the block has put a file of its own in its place. It keeps the ending of ``path``.
+    something in the block has put a file of its own in its place. It keeps the ending of ``path``,
+    by which some writers choose a format, unless it is ours ``alone``.
 
     Args:
         path: the file.
@@ -30,8 +31,8 @@ def written_aside(path: Path, *, alone: bool = False) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written to, the disk is full and the like; nothing is left behind.
     """
-    mark = "part" if alone else secrets.token_hex(4)
-    aside = path.with_name(f".{path.stem[:_MOST_OF_NAME]}-{mark}{path.suffix}")
+    own = f".{path.stem[:_MOST_OF_NAME]}-{secrets.token_hex(4)}{path.suffix}"
+    aside = path.with_name(f".{path.name}.part" if alone else own)
     # The kernel takes the umask off, which no process can ask for without changing it for all its threads.
     handle = os.open(aside, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if alone else os.O_EXCL), 0o666)
     try:
