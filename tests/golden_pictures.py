@@ -81,13 +81,13 @@ def the_case() -> Case:
 def crossed(generator: Generator, driver: int) -> tuple[Pixels, Pixels, Pixels]:
     """The source by another person's first pose, relative: what is rendered, the truth, and the driver's picture."""
     source, start, driving = observed([draw(SIZE, PERSON), draw(SIZE, driver), draw(SIZE, driver, POSES[0])])
-    render = renderer(ModelName(MODEL, MODEL), generator, source, start, Mode.RELATIVE)
+    render = renderer(ModelName(MODEL, MODEL), generator, source, [start, driving], Mode.RELATIVE)
     return render(driving), draw(SIZE, PERSON, POSES[0]), driving.picture
 
 
 def rendered(case: Case, generator: Generator | None, name: str = MODEL) -> list[Pixels]:
     """The source in the driving poses, by the path that evaluation takes."""
-    render = renderer(ModelName(name, name), generator, case.source, case.source, Mode.ABSOLUTE)
+    render = renderer(ModelName(name, name), generator, case.source, [case.source], Mode.ABSOLUTE)
     return [render(driving) for driving in case.driving]
 
 
