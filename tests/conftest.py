@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from visavis.media.synthetic import write_clip
 from visavis.training.data.prepare import prepare
@@ -15,6 +16,9 @@ from visavis.training.data.report import PrepareReport
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+# How long an example takes says how busy the machine is.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job's; children would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -185,7 +185,8 @@ def work(seeds: Path) -> None:
     import cv2  # noqa: F401
     import torch
 
-    import visavis.pipelines.call.files
+    import visavis.pipelines.call.decode_file
+    import visavis.pipelines.call.encode_file
     import visavis.pipelines.describe
     import visavis.pipelines.files
     import visavis.training.data.prepare

@@ -14,7 +14,7 @@ from scipy import linalg
 
 from made import tiny_mesh
 from visavis.core.errors import WeightsError
-from visavis.evaluation.metrics import dynamics, identity
+from visavis.evaluation.metrics import dynamics, identity, opening
 from visavis.evaluation.metrics.expression import ExpressionDistance
 from visavis.evaluation.metrics.frechet import Gaussian, frechet_distance
 from visavis.evaluation.metrics.inception import Inception
@@ -205,7 +205,7 @@ def test_the_head_track_is_the_turn_and_the_shift_that_were_made():
 
 def face_with_lids(gap: float) -> np.ndarray:
     mesh = np.zeros((478, 3), np.float32)
-    for middle, eye in zip((-1.0, 1.0), dynamics._LIDS, strict=True):
+    for middle, eye in zip((-1.0, 1.0), opening.LIDS, strict=True):
         *lids, (left, right) = eye
         mesh[left, 0], mesh[right, 0] = middle - 0.5, middle + 0.5
         for (up, low), across in zip(lids, (-0.2, 0.2), strict=True):

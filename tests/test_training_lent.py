@@ -242,4 +242,4 @@ def test_the_recipe_for_a_lent_gpu_is_the_packaged_network_by_the_clock():
     config = read_config(Path(__file__).parents[1] / "src/visavis/training/recipes/avfr-256-gpu.toml")
     assert config.model == AvfrConfig.compact256()
     assert (config.start_from, config.schedule_by, config.mirrored) == ("avfr-256", "time", 0.5)
-    assert (config.losses.perceptual_share, config.losses.adversarial_from) == (0.6, 0.25)
+    assert (config.losses.perceptual_share, config.losses.adversarial_from) == (0.6, 0.1)

@@ -14,9 +14,10 @@ from visavis.core.processor import let_threads_sleep
 if TYPE_CHECKING:
     from visavis.core.errors import VisavisError
     from visavis.media.frame import Frame, Sound
+    from visavis.pipelines.call.decode_file import decode_file
     from visavis.pipelines.call.decoder import CallDecoder
+    from visavis.pipelines.call.encode_file import EncodeOptions, encode_file
     from visavis.pipelines.call.encoder import CallEncoder
-    from visavis.pipelines.call.files import EncodeOptions, decode_file, encode_file
     from visavis.pipelines.call.settings import CallSettings
     from visavis.pipelines.call.weights import WeightsId
     from visavis.pipelines.door import Reenactor, read_frames
@@ -32,7 +33,7 @@ _HOMES = {
     "CallDecoder": "visavis.pipelines.call.decoder",
     "CallEncoder": "visavis.pipelines.call.encoder",
     "CallSettings": "visavis.pipelines.call.settings",
-    "EncodeOptions": "visavis.pipelines.call.files",
+    "EncodeOptions": "visavis.pipelines.call.encode_file",
     "Frame": "visavis.media.frame",
     "ReenactOptions": "visavis.pipelines.files",
     "ReenactReport": "visavis.pipelines.files",
@@ -40,8 +41,8 @@ _HOMES = {
     "Sound": "visavis.media.frame",
     "VisavisError": "visavis.core.errors",
     "WeightsId": "visavis.pipelines.call.weights",
-    "decode_file": "visavis.pipelines.call.files",
-    "encode_file": "visavis.pipelines.call.files",
+    "decode_file": "visavis.pipelines.call.decode_file",
+    "encode_file": "visavis.pipelines.call.encode_file",
     "load_generator": "visavis.pipelines.load",
     "read_frames": "visavis.pipelines.door",
     "reenact_file": "visavis.pipelines.files",

@@ -7,17 +7,16 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json
+from visavis.cli.options import Json, Threads
 
 
 def bench(
     model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of the CPU; by default those this process may use, at most 8.")
-    ] = None,
+    threads: Threads = None,
     frames: Annotated[int, typer.Option(min=5, help="Frames to time.")] = 40,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Time every stage on a drawn face, beside a plain run of the same network."""
     from visavis.pipelines.bench import bench as run

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
-from visavis.cli.reenact import Device, Precision
+from visavis.cli.options import Device, DeviceOption, Force, Json, Precision, PrecisionOption, Threads
 
 
 class Size(str, Enum):
@@ -46,18 +46,14 @@ def decode(
     enlarge: Annotated[
         Enlarge, typer.Option(help="What doubles pictures for --size: a small network, or plain interpolation.")
     ] = Enlarge.network,
-    device: Annotated[Device, typer.Option()] = Device.auto,
-    precision: Annotated[
-        Precision, typer.Option(help="auto takes bf16 where the processor has it in hardware, else fp32.")
-    ] = Precision.auto,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of the CPU; by default those this process may use, at most 8.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: DeviceOption = Device.auto,
+    precision: PrecisionOption = Precision.auto,
+    threads: Threads = None,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Decode a call into a video with its sound."""
-    from visavis.pipelines.call.files import decode_file
+    from visavis.pipelines.call.decode_file import decode_file
 
     with progress_bar("decode", "fps") as progress:
         report = decode_file(

@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from visavis.cli.console import print_json
+from visavis.cli.options import Json
 from visavis.core.errors import VisavisError
 from visavis.core.libraries import missing_library
 
@@ -35,7 +33,7 @@ class Check:
     detail: str
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+def doctor(as_json: Json = False) -> None:
     """Say what is installed and what is missing, and run a drawn face through every stage."""
     checks = []
     for check in _checks():

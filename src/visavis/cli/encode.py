@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
-from visavis.cli.reenact import Device, Precision
+from visavis.cli.options import Device, DeviceOption, Force, Json, Precision, PrecisionOption, Threads
 
 
 class Mode(str, Enum):
@@ -31,18 +31,14 @@ def encode(
     audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Send the sound.")] = True,
     audio_kbps: Annotated[int, typer.Option(help="Rate of the sound, 6 to 24.")] = 12,
     face: Annotated[int, typer.Option(min=0, max=3, help="Which face, 0 for the largest.")] = 0,
-    device: Annotated[Device, typer.Option()] = Device.auto,
-    precision: Annotated[
-        Precision, typer.Option(help="auto takes bf16 where the processor has it in hardware, else fp32.")
-    ] = Precision.auto,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of the CPU; by default those this process may use, at most 8.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: DeviceOption = Device.auto,
+    precision: PrecisionOption = Precision.auto,
+    threads: Threads = None,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Encode VIDEO as a call: pivots and motion instead of pictures."""
-    from visavis.pipelines.call.files import EncodeOptions, encode_file
+    from visavis.pipelines.call.encode_file import EncodeOptions, encode_file
     from visavis.pipelines.call.settings import CallSettings
 
     settings = CallSettings(mode=mode.value, kbps=kbps, interpolate=interpolate, sound_kbps=audio_kbps)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
+from visavis.cli.options import Json
 
 _MOST_WORKERS = 4
 
@@ -47,7 +48,7 @@ def evaluate(
     sheets: Annotated[Path | None, typer.Option(help="Folder for contact sheets.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing results.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure models against ground truth on a data set."""
     from visavis.evaluation import report as reports

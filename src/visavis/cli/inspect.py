@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json
+from visavis.cli.options import Json
 from visavis.core.printable import printable
 
 
 def inspect(
     file: Annotated[str, typer.Argument(help="A call (.vsv), weights (path or name), or the name of a configuration.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what a call is made of, or what weights are: config, licence, hash, parameters and GMAC."""
     from visavis.codec.container import is_call

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
+from visavis.cli.options import Json
 
 _MB = 1_000_000
 _SHOWN = 20
@@ -40,7 +41,7 @@ def prepare(
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Read videos outside of DATASET to which links in it lead.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Turn videos into shards: tracked faces with their priors, ready for training.
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
+from visavis.cli.options import Json
 
 _DEFAULT = ["visavis", "paper80", "x264", "x265", "svtav1", "vvenc"]
 
@@ -42,7 +43,7 @@ def rate(
         Path | None, typer.Option("-o", "--out", help="Folder for rate.json, rate.md, rate.png and a cache.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing results; the cache is used again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compare codecs: bits against what is left of the pictures."""
     from fractions import Fraction

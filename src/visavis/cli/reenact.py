@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
+from visavis.cli.options import Device, DeviceOption, Force, Json, Precision, PrecisionOption, Threads
 
 
 class Motion(str, Enum):
@@ -16,22 +17,6 @@ class Motion(str, Enum):
 
     relative = "relative"
     absolute = "absolute"
-
-
-class Device(str, Enum):
-    """Choices of --device."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Precision(str, Enum):
-    """Choices of --precision."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
 
 
 def reenact(
@@ -56,15 +41,11 @@ def reenact(
         int | None, typer.Option(min=0, max=3, help="Which face of DRIVING, 0 for the largest (0 unless said).")
     ] = None,
     face: Annotated[int, typer.Option(min=0, max=3, help="Both of these, where they are not said.")] = 0,
-    device: Annotated[Device, typer.Option()] = Device.auto,
-    precision: Annotated[
-        Precision, typer.Option(help="auto takes bf16 where the processor has it in hardware, else fp32.")
-    ] = Precision.auto,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of the CPU; by default those this process may use, at most 8.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: DeviceOption = Device.auto,
+    precision: PrecisionOption = Precision.auto,
+    threads: Threads = None,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Animate the face of SOURCE by the video DRIVING and its sound."""
     from visavis.motion.transfer import Mode

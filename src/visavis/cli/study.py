@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from visavis.cli.console import print_json, progress_bar
+from visavis.cli.options import Force, Json
 from visavis.core.errors import OutputError
 
 _PAGE = "page"
@@ -27,9 +28,6 @@ class _PageByDefault(TyperGroup):
 app = typer.Typer(
     cls=_PageByDefault, help="Blind user studies: write the page, tabulate the answers.", no_args_is_help=True
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 
 
 @app.command(_PAGE)

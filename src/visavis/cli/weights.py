@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json
+from visavis.cli.options import Force, Json
 from visavis.core.errors import WeightsError
 
 app = typer.Typer(help="List, verify and convert weights.", no_args_is_help=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command("list")
@@ -55,7 +54,7 @@ def convert(
     output: Annotated[Path, typer.Option("-o", "--output", help="Safetensors file to write.")],
     family: Annotated[str, typer.Option(help="Family of the checkpoint.")] = "keypoint",
     size: Annotated[int, typer.Option(help="Side of the pictures that it was trained at; no tensor tells.")] = 256,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Turn a published checkpoint into safetensors; nothing in it is executed."""

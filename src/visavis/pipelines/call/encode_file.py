@@ -1,4 +1,4 @@
-"""Calls as files: a video to a .vsv, and back."""
+"""A video of a talking head to a call in a file, .vsv."""
 
 from __future__ import annotations
 
@@ -9,30 +9,23 @@ from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from visavis.codec.bitstream import Header, Kind
 from visavis.codec.census import Census
-from visavis.codec.container import CallReader, CallWriter
-from visavis.core.errors import CodecError, MediaError
+from visavis.codec.container import CallWriter
+from visavis.core.errors import MediaError
 from visavis.face.align import Crop, crop_for
 from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Frame
-from visavis.media.provenance import marks
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.media.still import is_picture
-from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
+from visavis.media.writer import check_output
 from visavis.pipelines.analyse import Analyser
-from visavis.pipelines.call.between import BetweenChoice
-from visavis.pipelines.call.between import chosen as between_chosen
-from visavis.pipelines.call.decoder import CallDecoder, filled
 from visavis.pipelines.call.encoder import CallEncoder
-from visavis.pipelines.call.enlarge import EnlargeChoice
-from visavis.pipelines.call.enlarge import chosen as enlarge_chosen
 from visavis.pipelines.call.opening import FILE_LOOK_S
 from visavis.pipelines.call.settings import CallSettings
-from visavis.pipelines.call.sound_files import CallSound, SoundTrack
-from visavis.pipelines.call.weights import WeightsId, weights_for
+from visavis.pipelines.call.sound_files import SoundTrack
+from visavis.pipelines.call.weights import WeightsId
 from visavis.pipelines.files import Progress
-from visavis.pipelines.load import choose_device, load_generator
+from visavis.pipelines.load import load_generator
 from visavis.pipelines.seen import seen_ahead
 from visavis.weights.store import DEFAULT_MODEL
 
@@ -95,31 +88,6 @@ class EncodeReport:
     frames_without_face: int
     note: str | None
     latency_ms: float
-    ms_per_frame: dict[str, float]
-
-    def as_json(self) -> dict[str, object]:
-        """Plain values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class DecodeReport:
-    """What was decoded.
-
-    Attributes:
-        frames, fps, seconds, width, height: of the video.
-        concealed: frames made up in place of lost ones.
-        damaged: packets that could not be used.
-        ms_per_frame: mean milliseconds in ``decode``, ``prepare``, ``render`` and ``total`` (writing included).
-    """
-
-    frames: int
-    fps: float
-    seconds: float
-    width: int
-    height: int
-    concealed: int
-    damaged: int
     ms_per_frame: dict[str, float]
 
     def as_json(self) -> dict[str, object]:
@@ -220,89 +188,3 @@ def _over(settings: CallSettings, census: Census) -> str | None:
         f"pictures take {spent:.2f} kbit/s where {settings.kbps:g} were asked for: the first picture alone has "
         f"{first:.0f} kbit, too much for {float(seconds):.1f} s"
     )
-
-
-def decode_file(
-    call: Path,
-    output: Path,
-    *,
-    model: str | None = None,
-    size: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
-    force: bool = False,
-    between: BetweenChoice = "network",
-    enlarge: EnlargeChoice = "network",
-    progress: Progress | None = None,
-) -> DecodeReport:
-    """Decode a call into a video with its sound.
-
-    Args:
-        call: a .vsv.
-        output: video to write, of one of the kinds that :data:`visavis.media.forms.FORMS` lists.
-        model: weights, where the header's name does not find them here.
-        size: side of the pictures; None for the generator's own.
-        device, precision, threads: as everywhere.
-        force: replace an existing result.
-        between: whether the packaged network makes the frames that were not sent, or the generator.
-        enlarge: whether the packaged network doubles pictures, or plain interpolation.
-        progress: called with frames done and the expected total, or None when unknown.
-
-    Raises:
-        VisavisError: the call or the output cannot be used; nothing is left at ``output``.
-    """
-    check_output(output, [call], force=force, kinds=VIDEO_KINDS)
-    header = read_header(call)
-    named = weights_for(header, model)
-    weights = WeightsId.of(named)
-    weights.check(header)
-    generator = load_generator(named, device=device, precision=precision, threads=threads)
-    side = size or header.size
-    where = choose_device(device)
-    frames_between = between_chosen(between, header.interpolated, generator.layout, where)
-    enlarged = enlarge_chosen(enlarge, header.size, side, device=where)
-    with ExitStack() as stack:
-        sound = CallSound(call) if header.has_sound else None
-        decoder = stack.enter_context(CallDecoder(generator, weights, between=frames_between))
-        began = time.perf_counter()
-        writer = stack.enter_context(
-            VideoWriter(
-                output, size=(side, side), fps=header.fps, sound=sound, metadata=marks(header.model), replace=force
-            )
-        )
-        written = 0
-        for written, frame in enumerate(filled(decoder.play(CallReader(call)), decoder, header.fps), 1):
-            writer.write(Frame(enlarged(frame.pixels, side), frame.time))
-            if progress is not None:
-                progress(written, decoder.total)
-        if not written:
-            raise CodecError(f"{call}: there is no picture in it")
-        writer.close()
-        total_ms = 1000 * (time.perf_counter() - began)
-    stages = {**decoder.tally.ms, "total": total_ms}
-    return DecodeReport(
-        frames=written,
-        fps=round(float(header.fps), 6),
-        seconds=round(float(writer.seconds), 6),
-        width=writer.width,
-        height=writer.height,
-        concealed=decoder.tally.concealed + written - decoder.tally.frames,
-        damaged=decoder.tally.damaged,
-        ms_per_frame={name: round(ms / written, 2) for name, ms in stages.items()},
-    )
-
-
-def read_header(call: Path) -> Header:
-    """The header of a file.
-
-    Raises:
-        CodecError: it is no call, or of another version, or its header is damaged.
-    """
-    first = next(iter(CallReader(call)), b"")
-    if not first or first[0] >> 5 != Kind.HEADER:
-        raise CodecError(f"{call}: does not begin with a call's header")
-    try:
-        return Header.parse(first)
-    except CodecError as error:
-        raise CodecError(f"{call}: {error}") from error

@@ -1,0 +1,36 @@
+"""Options that several verbs have, with the same words."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+
+class Device(str, Enum):
+    """Choices of --device."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(str, Enum):
+    """Choices of --precision."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+DeviceOption = Annotated[Device, typer.Option()]
+PrecisionOption = Annotated[
+    Precision, typer.Option(help="auto takes bf16 where the processor has it in hardware, else fp32.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads of the CPU; by default those this process may use, at most 8."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -1,0 +1,135 @@
+"""A call in a file, .vsv, to a video."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from visavis.codec.bitstream import Header, Kind
+from visavis.codec.container import CallReader
+from visavis.core.errors import CodecError
+from visavis.media.frame import Frame
+from visavis.media.provenance import marks
+from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
+from visavis.pipelines.call.between import BetweenChoice
+from visavis.pipelines.call.between import chosen as between_chosen
+from visavis.pipelines.call.decoder import CallDecoder, filled
+from visavis.pipelines.call.enlarge import EnlargeChoice
+from visavis.pipelines.call.enlarge import chosen as enlarge_chosen
+from visavis.pipelines.call.sound_files import CallSound
+from visavis.pipelines.call.weights import WeightsId, weights_for
+from visavis.pipelines.files import Progress
+from visavis.pipelines.load import choose_device, load_generator
+
+
+@dataclass(frozen=True)
+class DecodeReport:
+    """What was decoded.
+
+    Attributes:
+        frames, fps, seconds, width, height: of the video.
+        concealed: frames made up in place of lost ones.
+        damaged: packets that could not be used.
+        ms_per_frame: mean milliseconds in ``decode``, ``prepare``, ``render`` and ``total`` (writing included).
+    """
+
+    frames: int
+    fps: float
+    seconds: float
+    width: int
+    height: int
+    concealed: int
+    damaged: int
+    ms_per_frame: dict[str, float]
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+def decode_file(
+    call: Path,
+    output: Path,
+    *,
+    model: str | None = None,
+    size: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    force: bool = False,
+    between: BetweenChoice = "network",
+    enlarge: EnlargeChoice = "network",
+    progress: Progress | None = None,
+) -> DecodeReport:
+    """Decode a call into a video with its sound.
+
+    Args:
+        call: a .vsv.
+        output: video to write, of one of the kinds that :data:`visavis.media.forms.FORMS` lists.
+        model: weights, where the header's name does not find them here.
+        size: side of the pictures; None for the generator's own.
+        device, precision, threads: as everywhere.
+        force: replace an existing result.
+        between: whether the packaged network makes the frames that were not sent, or the generator.
+        enlarge: whether the packaged network doubles pictures, or plain interpolation.
+        progress: called with frames done and the expected total, or None when unknown.
+
+    Raises:
+        VisavisError: the call or the output cannot be used; nothing is left at ``output``.
+    """
+    check_output(output, [call], force=force, kinds=VIDEO_KINDS)
+    header = read_header(call)
+    named = weights_for(header, model)
+    weights = WeightsId.of(named)
+    weights.check(header)
+    generator = load_generator(named, device=device, precision=precision, threads=threads)
+    side = size or header.size
+    where = choose_device(device)
+    frames_between = between_chosen(between, header.interpolated, generator.layout, where)
+    enlarged = enlarge_chosen(enlarge, header.size, side, device=where)
+    with ExitStack() as stack:
+        sound = CallSound(call) if header.has_sound else None
+        decoder = stack.enter_context(CallDecoder(generator, weights, between=frames_between))
+        began = time.perf_counter()
+        writer = stack.enter_context(
+            VideoWriter(
+                output, size=(side, side), fps=header.fps, sound=sound, metadata=marks(header.model), replace=force
+            )
+        )
+        written = 0
+        for written, frame in enumerate(filled(decoder.play(CallReader(call)), decoder, header.fps), 1):
+            writer.write(Frame(enlarged(frame.pixels, side), frame.time))
+            if progress is not None:
+                progress(written, decoder.total)
+        if not written:
+            raise CodecError(f"{call}: there is no picture in it")
+        writer.close()
+        total_ms = 1000 * (time.perf_counter() - began)
+    stages = {**decoder.tally.ms, "total": total_ms}
+    return DecodeReport(
+        frames=written,
+        fps=round(float(header.fps), 6),
+        seconds=round(float(writer.seconds), 6),
+        width=writer.width,
+        height=writer.height,
+        concealed=decoder.tally.concealed + written - decoder.tally.frames,
+        damaged=decoder.tally.damaged,
+        ms_per_frame={name: round(ms / written, 2) for name, ms in stages.items()},
+    )
+
+
+def read_header(call: Path) -> Header:
+    """The header of a file.
+
+    Raises:
+        CodecError: it is no call, or of another version, or its header is damaged.
+    """
+    first = next(iter(CallReader(call)), b"")
+    if not first or first[0] >> 5 != Kind.HEADER:
+        raise CodecError(f"{call}: does not begin with a call's header")
+    try:
+        return Header.parse(first)
+    except CodecError as error:
+        raise CodecError(f"{call}: {error}") from error
