@@ -34,6 +34,7 @@ from visavis.pipelines.call.sound_files import CallSound, SoundTrack
 from visavis.pipelines.call.weights import WeightsId, weights_for
 from visavis.pipelines.files import Progress
 from visavis.pipelines.load import choose_device, load_generator
+from visavis.pipelines.seen import no_face
 from visavis.weights.store import DEFAULT_MODEL
 
 _LEAST_FPS, _MOST_FPS = Fraction(1), Fraction(120)
@@ -215,8 +216,7 @@ def _crop_of(video: Path, which: int) -> Crop:
                 faces.append(face)
                 until = frame.time + _LOOK_AHEAD_S if until is None else until
         if not faces:
-            wanted = f"face number {which} was not found; 0 is the largest" if which else "no face was found"
-            raise FaceError(f"{video}: {wanted}")
+            raise FaceError(no_face(video, f"in any frame ({reader.info.width}x{reader.info.height})", which))
         return crop_for(faces, reader.info.height, reader.info.width)
 
 
