@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from visavis.codec.bitstream import MOST_PACKET_BYTES
 from visavis.codec.fields import write_varint
-from visavis.core.errors import CodecError, OutputError
+from visavis.core.errors import CodecError, MediaError
+from visavis.media.output import Place, disk_errors
+from visavis.media.spool import readable_twice
 
 MARK = b"VSV1"
 _HIGH, _LOW = 0x80, 0x7F
@@ -21,9 +20,9 @@ _HIGH, _LOW = 0x80, 0x7F
 def is_call(path: Path) -> bool:
     """Whether a file begins as a call does."""
     try:
-        with path.open("rb") as file:
+        with readable_twice(path).open("rb") as file:
             return file.read(len(MARK)) == MARK
-    except OSError:
+    except (OSError, MediaError):
         return False
 
 
@@ -33,25 +32,25 @@ def record(packet: bytes) -> bytes:
 
 
 class CallWriter:
-    """Writes packets aside; the file appears under its name when the ``with`` block ends without an exception.
+    """Writes packets aside; the file gets its name when the ``with`` block ends without an exception.
 
     Args:
-        path: the file; whatever has its name is replaced.
+        path: the file.
+        replace: whether a file that has the name by then is replaced; if not, the call is kept under another name.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or not under this name.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, replace: bool = True) -> None:
         self.path = path
-        with self._disk_errors():
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:60]}-", suffix=path.suffix)
-            self._aside, self._file = Path(name), os.fdopen(handle, "wb")
-            self._file.write(MARK)
+        self._place = Place(path, replace=replace)
+        self._file = self._place.aside.open("wb")
+        self._file.write(MARK)
 
     def write(self, packet: bytes) -> None:
         """Append a packet."""
-        with self._disk_errors():
+        with disk_errors(self.path):
             self._file.write(record(packet))
 
     def __enter__(self) -> CallWriter:
@@ -61,22 +60,15 @@ class CallWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with self._disk_errors():
+            with disk_errors(self.path):
                 self._file.close()
-                if error is None:
-                    mask = os.umask(0)
-                    os.umask(mask)
-                    self._aside.chmod(0o666 & ~mask)
-                    self._aside.replace(self.path)
-        finally:
-            self._aside.unlink(missing_ok=True)
-
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror})") from error
+        except BaseException:
+            self._place.abandon()
+            raise
+        if error is None:
+            self._place.settle()
+        else:
+            self._place.abandon()
 
 
 class CallReader:
@@ -97,12 +89,12 @@ class CallReader:
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            with self.path.open("rb") as file:
+            with readable_twice(self.path).open("rb") as file:
                 if file.read(len(MARK)) != MARK:
                     raise CodecError(f"{self.path}: is not a call (.vsv)")
                 yield from self._packets(file)
-        except FileNotFoundError as error:
-            raise CodecError(f"{self.path}: no such file") from error
+        except MediaError as error:
+            raise CodecError(str(error)) from error
         except OSError as error:
             raise CodecError(f"{self.path}: cannot be read ({error.strerror})") from error
 

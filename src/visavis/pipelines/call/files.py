@@ -12,7 +12,7 @@ from pathlib import Path
 from visavis.codec.bitstream import Header, Kind
 from visavis.codec.census import Census
 from visavis.codec.container import CallReader, CallWriter
-from visavis.core.errors import CodecError, FaceError, MediaError
+from visavis.core.errors import CodecError, FaceError, MediaError, OutputError
 from visavis.face.align import Crop, crop_for
 from visavis.face.types import Face
 from visavis.media.clock import at_constant_rate
@@ -138,6 +138,8 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
         VisavisError: bad input, no face, weights or output that cannot be used; nothing is left at ``output``.
     """
     check_output(output, [video], force=options.force)
+    if output.suffix.lower() in VIDEO_KINDS:
+        raise OutputError(f"{output}: is the name of a video, and a call is none; let it end in .vsv")
     if is_picture(video):
         raise MediaError(f"{video}: is a still picture; a call is made from a video")
     with ExitStack() as stack:
@@ -161,7 +163,7 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
                 sound_waits=True,
             )
         )
-        writer = stack.enter_context(CallWriter(output))
+        writer = stack.enter_context(CallWriter(output, replace=options.force))
         census = Census()
         began = time.perf_counter()
         expected = reader.info.frames or None
