@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterable
 from contextlib import ExitStack
 from fractions import Fraction
@@ -18,9 +19,10 @@ import torch
 
 from made import run, tiny_weights
 from visavis.codec.bitstream import Kind, MotionGroup, PivotFragment, parse
-from visavis.codec.container import MARK, CallReader, record
+from visavis.codec.container import MARK, CallReader, CallWriter, record
 from visavis.codec.pivots import PivotAssembler
 from visavis.codec.stills import decode_still
+from visavis.core.errors import OutputError
 from visavis.evaluation.call_codec import CallCodec, CallPoint
 from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
 from visavis.media.clock import at_constant_rate
@@ -197,6 +199,44 @@ def film(path: Path, pictures: Iterable[Pixels], times: Iterable[Fraction], fps:
 
 def grey(count: int) -> list[Pixels]:
     return [np.full((128, 128, 3), 90, np.uint8)] * count
+
+
+def test_a_call_may_come_through_a_pipe(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """It is read twice, for pictures and for sound, and inspected."""
+    for verb in (["decode", tmp_path / "pipe", "-o", tmp_path / "o.mp4"], ["inspect", tmp_path / "pipe2"]):
+        os.mkfifo(verb[1])
+        threading.Thread(target=verb[1].write_bytes, args=((folder / "call.vsv").read_bytes(),), daemon=True).start()
+        model = ["--model", folder / "tiny.safetensors"] if verb[0] == "decode" else []
+        assert report(capfd, *verb, *model)["frames"] == FRAMES
+    with SoundReader(tmp_path / "o.mp4") as sound:
+        assert sum(len(chunk.samples) for chunk in sound) / sound.rate_hz == pytest.approx(SECONDS, abs=0.05)
+
+
+def test_a_call_gets_its_name_as_videos_do(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """A link stays one; a file that came meanwhile stays; a video's name is refused, since no video is inside."""
+    (tmp_path / "linked.vsv").touch()
+    (tmp_path / "link.vsv").symlink_to("linked.vsv")
+    with CallWriter(tmp_path / "link.vsv", replace=True) as writer:
+        writer.write(b"x")
+    assert (tmp_path / "link.vsv").is_symlink()
+    assert (tmp_path / "linked.vsv").read_bytes() == MARK + record(b"x")
+    with pytest.raises(OutputError, match=r"kept as .*late-2\.vsv"), CallWriter(tmp_path / "late.vsv", replace=False):
+        (tmp_path / "late.vsv").write_text("quicker")
+    assert (tmp_path / "late.vsv").read_text() == "quicker"
+    assert (tmp_path / "late-2.vsv").read_bytes() == MARK
+    assert run(["encode", folder / "caller.mp4", "-o", tmp_path / "call.mp4", "--model", folder / "tiny.safetensors"])
+    assert "let it end in .vsv" in capfd.readouterr().err
+    assert sorted(os.listdir(tmp_path)) == ["late-2.vsv", "late.vsv", "link.vsv", "linked.vsv"]
+
+
+def test_a_call_is_kept_where_modes_cannot_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refused)
+    with CallWriter(tmp_path / "call.vsv") as writer:
+        writer.write(b"x")
+    assert os.listdir(tmp_path) == ["call.vsv"]
 
 
 def test_a_video_without_a_face_leaves_nothing(tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]):

@@ -14,34 +14,45 @@ from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Frame
 from visavis.media.rate import estimated
 from visavis.media.reader import SoundReader, VideoReader, probe
+from visavis.media.timeline import length_of
 
 SIDE, RATE = 64, 48_000
 FLASH = 10  # number of the white picture, and of the block of sound that is loud
 FPS = Fraction(25)
 
 
-def write(path: Path, *, start_s: float = 0, count: int = 25, side: int = SIDE, **options: str) -> None:
+def write(
+    path: Path, *, start_s: float = 0, count: int = 25, side: int = SIDE, heard: bool = True, **options: str
+) -> None:
     """Dark pictures and silence from ``start_s`` on, but for one white picture and a tone just as long."""
     kind = path.suffix[1:]
-    codecs = {"webm": ("libvpx", "libopus"), "mpg": ("mpeg2video", "mp2"), "vob": ("mpeg2video", "mp2")}
+    codecs = {
+        "webm": ("libvpx", "libopus"),
+        "avi": ("libx264", "pcm_s16le"),
+        "mpg": ("mpeg2video", "mp2"),
+        "vob": ("mpeg2video", "mp2"),
+    }
     video_codec, sound_codec = codecs.get(kind, ("libx264", "aac"))
     with av.open(str(path), "w", options=options) as file:
         video = file.add_stream(video_codec, rate=25)
         video.width = video.height = side
         video.pix_fmt = "yuv420p"
-        sound = file.add_stream(sound_codec, rate=RATE, layout="mono")
+        sound = file.add_stream(sound_codec, rate=RATE, layout="mono") if heard else None
         for number in range(count):
             picture = np.full((side, side, 3), 250 if number == FLASH else 20, np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = number + round(start_s * 25), 1 / FPS
             file.mux(video.encode(frame))
+            if sound is None:
+                continue
             tone = 0.8 * np.sin(0.2 * np.arange(1920)) if number == FLASH else np.zeros(1920)
             block = av.AudioFrame.from_ndarray(tone.astype(np.float32)[None], "fltp", "mono")
             block.sample_rate, block.time_base = RATE, Fraction(1, RATE)
             block.pts = number * 1920 + round(start_s * RATE)
             file.mux(sound.encode(block))
         file.mux(video.encode(None))
-        file.mux(sound.encode(None))
+        if sound is not None:
+            file.mux(sound.encode(None))
 
 
 def append(target: Path, *parts: Path) -> Path:
@@ -96,6 +107,7 @@ JOINS = [
     ("a.ts", 0, 5000),
     ("a.ts", 5000, 0),
     ("a.mpg", 0, 0),
+    ("a.mpg", 3, 700),
     ("a.vob", 0, 0),
     ("a.vob", 1000, 0),
     ("a.webm", 0, 0),
@@ -117,6 +129,25 @@ def test_what_follows_a_jump_of_the_clock_is_joined(name: str, first_s: int, sec
     assert max(steps) < 0.1 and min(steps) > 0.02
     assert white == [times[FLASH], times[25 + FLASH]]
     assert heard(both) == pytest.approx([float(time) for time in white], abs=0.03)
+
+
+@pytest.mark.parametrize(("first_s", "second_s"), [(3, 700), (700, 3)])
+def test_sound_that_only_the_second_recording_has_is_beside_its_picture(first_s: int, second_s: int, tmp_path: Path):
+    write(tmp_path / "a.ts", start_s=first_s, heard=False)
+    write(tmp_path / "b.ts", start_s=second_s)
+    both = append(tmp_path / "both.ts", tmp_path / "a.ts", tmp_path / "b.ts")
+    times, white = seen(both)
+    assert len(times) == 50
+    assert heard(both) == [pytest.approx(float(white[1]), abs=0.06)]
+
+
+def test_the_length_of_a_broadcast_is_what_its_packets_tell(tmp_path: Path):
+    """A clock that wraps, one that goes back, one that goes ahead: first and last stamp tell nothing."""
+    for first_s, second_s in ((2**33 / 90_000 - 0.4, 700), (700, 3), (3, 700)):
+        write(tmp_path / "a.ts", start_s=first_s)
+        write(tmp_path / "b.ts", start_s=second_s)
+        both = append(tmp_path / "both.ts", tmp_path / "a.ts", tmp_path / "b.ts")
+        assert length_of(both) == pytest.approx(2, abs=0.1)
 
 
 @pytest.mark.parametrize("name", ["a.ts", "a.mpg"])
@@ -166,6 +197,40 @@ def test_a_picture_that_stands_long_is_no_jump(tmp_path: Path):
 )
 def test_the_rate_is_that_of_most_steps(milliseconds: list[int], fps: Fraction):
     assert estimated([Fraction(time, 1000) for time in milliseconds]) == fps
+
+
+def test_pictures_of_avi_are_shown_one_after_another(tmp_path: Path):
+    """It stores no time of display, and its pictures are coded in another order: none is lost, none is late."""
+    write(tmp_path / "a.avi")
+    times, white = seen(tmp_path / "a.avi")
+    assert times == [Fraction(n, 25) for n in range(25)]
+    assert white == [Fraction(FLASH, 25)]
+    assert heard(tmp_path / "a.avi") == [pytest.approx(FLASH / 25, abs=0.01)]
+
+
+def stamped(path: Path, times_ms: list[int], codec: str) -> None:
+    """Grey pictures at times of a clock of milliseconds."""
+    with av.open(str(path), "w") as file:
+        video = file.add_stream(codec, rate=25)
+        video.width, video.height, video.pix_fmt = SIDE, SIDE, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 1000)
+        for time in times_ms:
+            frame = av.VideoFrame.from_ndarray(np.full((SIDE, SIDE, 3), 90, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            file.mux(video.encode(frame))
+        file.mux(video.encode(None))
+
+
+def test_a_fine_clock_is_no_rate(tmp_path: Path):
+    """An AVI that says it has a thousand frames a second, of which it leaves out most."""
+    stamped(tmp_path / "a.avi", [round(n * 1000 / 24) for n in range(30)], "mpeg4")
+    assert probe(tmp_path / "a.avi").fps == 24
+    assert len(seen(tmp_path / "a.avi")[0]) == 30
+
+
+def test_a_picture_that_stands_long_does_not_slow_the_others(tmp_path: Path):
+    stamped(tmp_path / "a.mp4", [n * 40 + (2000 if n > 10 else 0) for n in range(30)], "mpeg4")
+    assert probe(tmp_path / "a.mp4").fps == 25
 
 
 def test_frames_of_an_uneven_rate_have_a_rate_of_the_middle():

@@ -9,8 +9,9 @@ from typing import BinaryIO
 
 from visavis.codec.bitstream import MOST_PACKET_BYTES
 from visavis.codec.fields import write_varint
-from visavis.core.errors import CodecError
+from visavis.core.errors import CodecError, MediaError
 from visavis.media.output import Place, disk_errors
+from visavis.media.spool import readable_twice
 
 MARK = b"VSV1"
 _HIGH, _LOW = 0x80, 0x7F
@@ -19,9 +20,9 @@ _HIGH, _LOW = 0x80, 0x7F
 def is_call(path: Path) -> bool:
     """Whether a file begins as a call does."""
     try:
-        with path.open("rb") as file:
+        with readable_twice(path).open("rb") as file:
             return file.read(len(MARK)) == MARK
-    except OSError:
+    except (OSError, MediaError):
         return False
 
 
@@ -31,14 +32,14 @@ def record(packet: bytes) -> bytes:
 
 
 class CallWriter:
-    """Writes packets aside; the file appears under its name when the ``with`` block ends without an exception.
+    """Writes packets aside; the file gets its name when the ``with`` block ends without an exception.
 
     Args:
         path: the file.
         replace: whether a file that has its name by then is replaced; see :class:`visavis.media.output.Place`.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or not under this name.
     """
 
     def __init__(self, path: Path, *, replace: bool = True) -> None:
@@ -88,12 +89,12 @@ class CallReader:
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            with self.path.open("rb") as file:
+            with readable_twice(self.path).open("rb") as file:
                 if file.read(len(MARK)) != MARK:
                     raise CodecError(f"{self.path}: is not a call (.vsv)")
                 yield from self._packets(file)
-        except FileNotFoundError as error:
-            raise CodecError(f"{self.path}: no such file") from error
+        except MediaError as error:
+            raise CodecError(str(error)) from error
         except OSError as error:
             raise CodecError(f"{self.path}: cannot be read ({error.strerror})") from error
 

@@ -134,6 +134,11 @@ def has_clock_of_its_own(container: InputContainer) -> bool:
     return bool(container.format.flags & _CLOCK_OF_ITS_OWN)
 
 
+def tells_display_time(container: InputContainer) -> bool:
+    """Whether the kind of file stores when pictures are shown. In AVI they only come one after another."""
+    return container.format.name != "avi"
+
+
 def start_of(container: InputContainer) -> Fraction:
     """Seconds on the file's clock that are its start: where its first picture or sound begins, whichever is earlier.
 
@@ -156,12 +161,6 @@ def seek(container: InputContainer, stream: VideoStream | AudioStream, start: Fr
         return
     with suppress(av.error.FFmpegError, OSError):
         container.seek(int((start + start_of(container)) / stream.time_base), stream=stream)
-
-
-def length_of(path: Path) -> Fraction | None:
-    """Seconds that a file's header claims, without decoding anything; None when it does not say."""
-    with open_input(path) as container:
-        return duration_of(container)
 
 
 def duration_of(container: InputContainer, stream: VideoStream | None = None) -> Fraction | None:

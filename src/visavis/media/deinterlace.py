@@ -32,13 +32,30 @@ class Deinterlacer:
         self._shape: tuple[object, ...] = ()
         self._looked = 0
         self._before: NDArray[np.int16] | None = None
+        self._first: VideoFrame | None = None
         self._unmarked = False  # whether combs were seen without a mark
 
     def push(self, picture: VideoFrame) -> Iterator[VideoFrame]:
         """Take the next picture; yield those that are done."""
         if self._graph is None and not (picture.interlaced_frame or self._is_combed(picture)):
-            yield picture
+            yield from self._passed(picture)
             return
+        first, self._first = self._first, None
+        if first is not None:
+            yield from self._through(first)
+        yield from self._through(picture)
+
+    def _passed(self, picture: VideoFrame) -> Iterator[VideoFrame]:
+        """Pass on what is not interlaced; whether the first one is, only the second one tells."""
+        if self._looked == 1:
+            self._first = picture
+            return
+        first, self._first = self._first, None
+        if first is not None:
+            yield first
+        yield picture
+
+    def _through(self, picture: VideoFrame) -> Iterator[VideoFrame]:
         shape = (picture.width, picture.height, picture.format.name, picture.time_base)
         if self._graph is None or shape != self._shape:
             yield from self.finish()
@@ -48,6 +65,9 @@ class Deinterlacer:
 
     def finish(self) -> Iterator[VideoFrame]:
         """Yield what waits for a neighbour."""
+        first, self._first = self._first, None
+        if first is not None:
+            yield first
         if self._graph is not None:
             self._graph.push(None)
             yield from self._done()

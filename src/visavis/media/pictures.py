@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from heapq import heappop, heappush
 from pathlib import Path
 
 import av.error
@@ -18,6 +19,7 @@ from visavis.media.container import (
     seek,
     sound_stream,
     start_of,
+    tells_display_time,
     video_stream,
 )
 from visavis.media.deinterlace import Deinterlacer
@@ -30,6 +32,8 @@ _MOST_BROKEN_IN_A_ROW = 500
 _WIDEST_PIXEL = 4
 #: How much before the time that is asked for decoding has to begin at the latest, and packets held until then.
 _RUN_UP_S, _MOST_HELD = Fraction(1, 2), 2000
+#: More packets than this, of a coder's reordering and of the threads that decode, never wait for their pictures.
+_MOST_HELD_BACK = 48
 
 #: A picture and its time in seconds from the file's start, None where the file does not say.
 Timed = tuple[VideoFrame, Fraction | None]
@@ -62,6 +66,7 @@ class CodedPictures(Closing):
             self.duration = duration_of(self._container, self._stream)
             self.frames = self._stream.frames or None
             self.has_sound = sound_stream(self._container) is not None
+            self._order = None if tells_display_time(self._container) else _Order()
             self._coded_shape = self._stream.codec_context.sample_aspect_ratio
             self.codec = self._stream.codec_context.name
             if start > 0:
@@ -106,14 +111,23 @@ class CodedPictures(Closing):
                 packet = next(packets, None)
                 if packet is None:
                     return
-                for picture in packet.decode():
+                for picture in self._pictures_of(packet):
                     broken = 0
-                    yield picture  # type: ignore[misc]
+                    yield picture
             except av.error.EOFError:
                 return
             except (av.error.FFmpegError, ValueError):
                 self.damaged += 1
                 broken += 1
+
+    def _pictures_of(self, packet: Packet) -> Iterator[VideoFrame]:
+        if self._order is None:
+            yield from packet.decode()  # type: ignore[misc]
+            return
+        self._order.put(packet)
+        for picture in packet.decode():
+            picture.pts = self._order.take()
+            yield picture  # type: ignore[misc]
 
     def _packets(self) -> Iterator[Packet]:
         packets = joined(self._container, self._stream)
@@ -133,6 +147,27 @@ class CodedPictures(Closing):
                 break
         yield from held
         yield from packets
+
+
+class _Order:
+    """Times of pictures where a file has only those of packets: the first picture to be shown has the first of them.
+
+    FFmpeg's guess at when a picture is shown is off by as many frames as the coder holds back, or wrong.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[int] = []
+
+    def put(self, packet: Packet) -> None:
+        """A packet is about to be decoded."""
+        if packet.dts is not None:
+            heappush(self._waiting, packet.dts)
+        if len(self._waiting) > _MOST_HELD_BACK:
+            heappop(self._waiting)
+
+    def take(self) -> int | None:
+        """When the picture that was decoded just now is shown."""
+        return heappop(self._waiting) if self._waiting else None
 
 
 def _time(picture: VideoFrame, origin: Fraction) -> Fraction | None:

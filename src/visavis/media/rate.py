@@ -12,7 +12,7 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from visavis.media.container import moving_pictures, open_input
+from visavis.media.container import moving_pictures, open_input, tells_display_time
 from visavis.media.timeline import joined
 
 USUAL = Fraction(25)
@@ -21,8 +21,9 @@ _WHOLE = tuple(Fraction(n) for n in (5, 8, 10, 12, 15, 20, 24, 25, 30, 48, 50, 6
 _COMMON = (*_WHOLE, *(Fraction(n, 1001) for n in (24_000, 30_000, 60_000, 120_000)))
 _TICK_S = Fraction(1, 1000)
 _SNAP = Fraction(1, 250)
-#: Kinds of files whose header need not say a rate: FFmpeg then guesses from their first stamps.
-_UNSTATED = {"matroska", "flv", "live_flv", "asf", "mpegts", "mpeg", "ogg", "nut"}
+#: Kinds of files whose header need not say a rate: FFmpeg then guesses from their first stamps. AVI says how fine its
+#: clock is, and may leave out most of the frames that would be.
+_UNSTATED = {"avi", "matroska", "flv", "live_flv", "asf", "mpegts", "mpeg", "ogg", "nut"}
 _MOST_BELIEVED = 1000
 _LOOKED_AT = 240
 #: Steps within this share of the middle one are like it; so many of all have to be; longer ones than that are pauses.
@@ -30,15 +31,16 @@ _REGULAR, _MOST, _PAUSE = Fraction(1, 4), Fraction(3, 4), Fraction(5, 2)
 
 
 def frame_rate(path: Path, container: InputContainer, stream: VideoStream) -> Fraction:
-    """Frames a second of a stream; where its kind of file need not say so, its first stamps are looked at."""
+    """Frames a second of a stream: as the file says, unless its first stamps contradict."""
     stated = stream.average_rate or stream.guessed_rate
     believed = Fraction(stated) if stated and 0 < stated <= _MOST_BELIEVED else None
-    if believed is not None and not set(container.format.name.split(",")) & _UNSTATED:
-        return believed
     told = estimated(_stamps(path))
     if told is None or (believed is not None and abs(believed / told - 1) < Fraction(1, 20)):
         return believed or USUAL
-    return told
+    if believed is None or set(container.format.name.split(",")) & _UNSTATED:
+        return told
+    # Elsewhere it is a mean over all of the file, which is too low where a picture stands for long.
+    return max(believed, told)
 
 
 def estimated(stamps: Sequence[Fraction]) -> Fraction | None:
@@ -74,7 +76,8 @@ def _stamps(path: Path) -> list[Fraction]:
             if stream is None:
                 return found
             for packet in islice(joined(container, stream), _LOOKED_AT):
-                stamp = packet.pts if packet.pts is not None else packet.dts
+                shown = packet.pts if tells_display_time(container) else None
+                stamp = packet.dts if shown is None else shown
                 if stamp is not None and packet.time_base is not None:
                     found.append(stamp * packet.time_base)
     except av.error.FFmpegError:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from visavis.codec.census import Census
 from visavis.codec.container import CallWriter
-from visavis.core.errors import MediaError
+from visavis.core.errors import MediaError, OutputError
 from visavis.face.align import Crop, crop_for
 from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Frame
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.media.still import is_picture
-from visavis.media.writer import check_output
+from visavis.media.writer import VIDEO_KINDS, check_output
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.opening import FILE_LOOK_S
@@ -104,6 +104,8 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
         VisavisError: bad input, no face, weights or output that cannot be used; nothing is left at ``output``.
     """
     check_output(output, [video], force=options.force)
+    if output.suffix.lower() in VIDEO_KINDS:
+        raise OutputError(f"{output}: is the name of a video, and a call is none; let it end in .vsv")
     if is_picture(video):
         raise MediaError(f"{video}: is a still picture; a call is made from a video")
     with ExitStack() as stack:

@@ -257,7 +257,7 @@ def _pieces(whole: ClipTask) -> Iterator[ClipTask]:
 
 def _length(path: Path) -> Fraction | None:
     """Seconds of a video by its header; None when it is small, does not say, or cannot be read (reported later)."""
-    from visavis.media.container import length_of
+    from visavis.media.timeline import length_of
 
     try:
         return length_of(path) if path.stat().st_size >= _MAY_BE_LONG_BYTES else None
