@@ -202,7 +202,7 @@ def test_a_compressed_shard_is_refused_before_it_unpacks(tmp_path: Path, good: F
     assert "uncompressed" in refusal(tmp_path / "s")
 
 
-@pytest.mark.parametrize("ending", ["mp4", "npz", "json", "txt"])
+@pytest.mark.parametrize("ending", ["mp4", "npz", "flac", "json", "txt"])
 def test_a_member_larger_than_any_clip_is_not_read(
     tmp_path: Path, good: Files, ending: str, monkeypatch: pytest.MonkeyPatch
 ):

@@ -37,7 +37,13 @@ MARGIN_S = 25.0  # for a last step, its checkpoint and the copy
 
 
 def pack(
-    shards: Path, out: Path, most_mib: float, *, every: int = 1, clips: Mapping[str, int] | None = None
+    shards: Path,
+    out: Path,
+    most_mib: float,
+    *,
+    every: int = 1,
+    clips: Mapping[str, int] | None = None,
+    sound: bool = True,
 ) -> list[Path]:
     """Repack shards into tar files of at most ``most_mib``, each of which can travel alone.
 
@@ -47,6 +53,7 @@ def pack(
         most_mib: size of a piece.
         every: keep the priors of every so many frames; neighbours hardly differ, and priors are half of a shard.
         clips: most clips of one person, by the split; all of a split that is not named.
+        sound: whether the clips' sound goes along, which not every task hears; spectrograms do in any case.
 
     Raises:
         DataError: ``out`` holds shards already, or a clip is larger than that by itself.
@@ -60,6 +67,7 @@ def pack(
             person, split = str(record.info["identity"]), str(record.info["split"])
             if kept[person] < (clips or {}).get(split, sys.maxsize):
                 kept[person] += 1
+                record = record if sound else replace(record, flac=None)
                 writer.add(record if every == 1 else thinned(record, every))
     pieces = sorted(out.glob("*.tar"))
     for piece in pieces:
@@ -176,6 +184,7 @@ def arguments() -> argparse.ArgumentParser:
     verb.add_argument("--most-mib", type=float, default=48, help="size of a piece; the checkout travels beside it")
     verb.add_argument("--every", type=int, default=1, help="keep every so many frames")
     verb.add_argument("--clips", action="append", default=[], type=_limit, help="SPLIT=N: most clips of one person")
+    verb.add_argument("--no-sound", action="store_true", help="leave the sound out; spectrograms stay")
     verb = verbs.add_parser("train", help="train until the time is nearly over")
     verb.add_argument("recipe", type=Path)
     verb.add_argument("--data", type=Path, required=True, help="folder of pieces")
@@ -205,6 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 options.most_mib,
                 every=options.every,
                 clips=dict(options.clips),
+                sound=not options.no_sound,
             ):
                 print(f"{piece}: {piece.stat().st_size / MIB:.1f} MiB")
         elif options.verb == "train":

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.audio.mel import RATE_HZ, STEP_SAMPLES, WINDOW_SAMPLES, log_mel
 from visavis.core.closing import Closing
 from visavis.core.errors import DataError, OutputError, VisavisError
 from visavis.media.frame import Frame
 from visavis.training.data.framing import MovingSquare, choose_framing
 from visavis.training.data.quality import Thresholds, measure, sharpness
 from visavis.training.data.shards import ClipRecord, Priors, code_mask
+from visavis.training.data.sound import FPS, clip_sound
 from visavis.training.data.sources import ClipTask
 from visavis.training.data.voxceleb import BoxTrack, read_track
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from visavis.media.frame import Pixels
     from visavis.media.reader import MediaInfo
 
-FPS = 25
 SIZE = 256
 #: Longer clips are cut here: what a worker holds must not grow with the video.
 LONGEST_S = 150
@@ -253,7 +252,8 @@ def _record(task: ClipTask, found: _Seen, video: bytes, *, side: float) -> ClipR
     if not seen.size or seen.mean() < _LEAST_SEEN:
         raise DataError(f"{task.path}: a face is seen in {seen.sum()} of {seen.size} frames only")
     meshes = _filled(found.meshes)
-    priors = Priors(seen, meshes, np.stack(found.masks), _clip_mel(task, len(meshes)))
+    sound = clip_sound(task.path, task.start, len(meshes))
+    priors = Priors(seen, meshes, np.stack(found.masks), None if sound is None else sound.mel)
     quality = measure(meshes, seen, found.sharpness, side, priors.mel)
     fault = quality.fault(Thresholds())
     speech = task.sound_is_speech
@@ -274,7 +274,7 @@ def _record(task: ClipTask, found: _Seen, video: bytes, *, side: float) -> ClipR
         "why_not": fault,
         "quality": quality.as_json(),
     }
-    return ClipRecord(task.name, video, priors.encode(), about)
+    return ClipRecord(task.name, video, priors.encode(), about, None if sound is None else sound.flac)
 
 
 def _filled(meshes: list[NDArray[np.float32] | None]) -> NDArray[np.float32]:
@@ -284,23 +284,3 @@ def _filled(meshes: list[NDArray[np.float32] | None]) -> NDArray[np.float32]:
         last = last if mesh is None else mesh
         out.append(last)
     return np.stack(out)
-
-
-def _clip_mel(task: ClipTask, frames: int) -> NDArray[np.float32] | None:
-    """Spectrogram whose columns ``4 k`` to ``4 k + 19`` are what ``SoundWindow.at(start + k / 25)`` gives."""
-    from visavis.media.reader import SoundReader
-
-    lead = WINDOW_SAMPLES // 2
-    length = (frames - 1) * (RATE_HZ // FPS) + WINDOW_SAMPLES
-    samples = np.zeros(length + STEP_SAMPLES, np.float32)
-    heard = False
-    with SoundReader(task.path, RATE_HZ, start=max(task.start - 1, Fraction(0))) as chunks:
-        for chunk in chunks:
-            at = round((chunk.time - task.start) * RATE_HZ) + lead
-            if at >= len(samples):
-                break
-            first, last = max(at, 0), min(at + len(chunk.samples), len(samples))
-            if last > first:
-                samples[first:last] = chunk.samples[first - at : last - at]
-                heard = True
-    return log_mel(samples[:length]) if heard else None

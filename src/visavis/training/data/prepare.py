@@ -18,11 +18,12 @@ from typing import Any
 
 from visavis.core.aside import why_not
 from visavis.core.errors import DataError, OutputError
-from visavis.training.data.clip import FPS, SIZE, Failure, Fate
+from visavis.training.data.clip import SIZE, Failure, Fate
 from visavis.training.data.cluster import in_cluster
 from visavis.training.data.parts import Parts
 from visavis.training.data.report import PrepareReport
 from visavis.training.data.shards import ClipRecord, ShardWriter, read_one
+from visavis.training.data.sound import FPS
 from visavis.training.data.sources import VAL_SHARE, ClipTask, Dataset, find_clips
 from visavis.training.data.spread import Outcome, here, in_processes
 

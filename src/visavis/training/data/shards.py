@@ -1,9 +1,10 @@
 """Shards: tar files of clips that train without MediaPipe or PyAV.
 
-Each clip is three members, named as WebDataset wants them:
+Each clip is three or four members, named as WebDataset wants them:
 
 - ``<id>.mp4``: pictures, H.264, square, 25 fps;
 - ``<id>.npz``: coded priors, one row a frame (see :class:`Priors`);
+- ``<id>.flac``: the sound, if there is any, 16 kHz, one channel, 16 bits, as long as the pictures;
 - ``<id>.json``: identity, split, seconds, whether the sound is the speaker's own, quality flags, and whether to
   ``keep`` the clip in training. Readers give every field that came later a default, so that older shards go on loading.
 """
@@ -26,12 +27,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.audio.mel import MEL_BANDS, MEL_FRAMES
+from visavis.audio.mel import MEL_BANDS, MEL_FRAMES, RATE_HZ
 from visavis.core.errors import DataError
 from visavis.core.strict_json import loads
 from visavis.face.types import MESH_POINTS
 from visavis.training.data.arrays import Arrays
+from visavis.training.data.flac import decode
 from visavis.training.data.members import members
+from visavis.training.data.sound import SAMPLES_A_FRAME
 
 _MESH_STEP = 1 / 1024  # 1/8 of a pixel at 256x256
 _SEGMENTATION_SIDE = 64
@@ -40,8 +43,9 @@ _MEL_LEVELS = 255
 _MEL_STEPS_A_FRAME = 4
 #: Of a clip; what is prepared here ends after half as many.
 MOST_FRAMES = 7500
-_MOST_BYTES = {"mp4": 256 << 20, "npz": 128 << 20, "json": 1 << 20}
+_MOST_BYTES = {"mp4": 256 << 20, "npz": 128 << 20, "flac": 10 << 20, "json": 1 << 20}
 _MOST_OTHER_BYTES = 1 << 20
+_NEEDED, _KNOWN = {"mp4", "npz", "json"}, {"mp4", "npz", "flac", "json"}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 #: Readers live with what is missing, and refuse what is something else than it says.
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -115,12 +119,13 @@ def code_mask(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """One clip as it lies in a shard."""
+    """One clip as it lies in a shard; ``flac`` is None where it has no sound, or the shard is older than sounds."""
 
     name: str
     video: bytes
     priors: bytes
     info: dict[str, Any]
+    flac: bytes | None = None
 
     def decoded(self) -> Priors:
         """The priors; raises :class:`DataError` that names the clip."""
@@ -129,10 +134,38 @@ class ClipRecord:
         except DataError as error:
             raise DataError(f"clip {self.name}: {error}") from error
 
+    def sound(self) -> NDArray[np.float32] | None:
+        """The sound, ``float32 [640 T]`` in [-1, 1] at 16 kHz: frame k of T is shown from sample ``640 k`` on.
+
+        Returns:
+            None where the clip has none (:attr:`flac`).
+
+        Raises:
+            DataError: it is damaged, or of another length than the clip; names the clip.
+        """
+        if self.flac is None:
+            return None
+        try:
+            samples = decode(self.flac, RATE_HZ, MOST_FRAMES * SAMPLES_A_FRAME)
+        except DataError as error:
+            raise DataError(f"clip {self.name}: {error}") from error
+        frames = self.info.get("frames", len(samples) // SAMPLES_A_FRAME)
+        if len(samples) != frames * SAMPLES_A_FRAME:
+            raise DataError(
+                f"clip {self.name}: {len(samples)} samples of sound are not the {frames} frames of the clip"
+            )
+        return samples.astype(np.float32) / np.float32(1 << 15)
+
+    def members(self) -> dict[str, bytes]:
+        """What goes into a shard, by the ending of its name."""
+        sound = {} if self.flac is None else {"flac": self.flac}
+        info = json.dumps(self.info, sort_keys=True).encode()
+        return {"mp4": self.video, "npz": self.priors, **sound, "json": info}
+
 
 def append(shard: tarfile.TarFile, record: ClipRecord) -> None:
     """Add one clip's members to an open shard."""
-    for suffix, data in (("mp4", record.video), ("npz", record.priors), ("json", _info_bytes(record))):
+    for suffix, data in record.members().items():
         member = tarfile.TarInfo(f"{record.name}.{suffix}")
         member.size = len(data)
         shard.addfile(member, io.BytesIO(data))
@@ -222,12 +255,7 @@ class _OpenShard:
 
 def _bytes_in_tar(record: ClipRecord) -> int:
     block = tarfile.BLOCKSIZE
-    lengths = (len(record.video), len(record.priors), len(_info_bytes(record)))
-    return sum(block + -(-length // block) * block for length in lengths)
-
-
-def _info_bytes(record: ClipRecord) -> bytes:
-    return json.dumps(record.info, sort_keys=True).encode()
+    return sum(block + -(-len(data) // block) * block for data in record.members().values())
 
 
 def read(folder: Path) -> Iterator[ClipRecord]:
@@ -249,16 +277,22 @@ def read_one(path: Path) -> Iterator[ClipRecord]:
     try:
         for member, data in members(path, _most_bytes):
             of, _, suffix = member.partition(".")
-            if of != name:
+            if of != name or suffix in parts:
+                yield from _whole(path, name, parts)
                 name, parts = of, {}
-            parts[suffix] = data
-            if {"mp4", "npz", "json"} <= parts.keys():
-                if not _NAME.fullmatch(name):
-                    raise DataError(f"{path}: '{name}' is no name for a clip; letters, digits, _ and - are allowed")
-                yield ClipRecord(name, parts["mp4"], parts["npz"], _info(path, name, parts["json"]))
-                parts = {}
+            if suffix in _KNOWN:
+                parts[suffix] = data
+        yield from _whole(path, name, parts)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _whole(path: Path, name: str, parts: dict[str, bytes]) -> Iterator[ClipRecord]:
+    """The clip of these members, if none is missing that is needed."""
+    if parts.keys() >= _NEEDED:
+        if not _NAME.fullmatch(name):
+            raise DataError(f"{path}: '{name}' is no name for a clip; letters, digits, _ and - are allowed")
+        yield ClipRecord(name, parts["mp4"], parts["npz"], _info(path, name, parts["json"]), parts.get("flac"))
 
 
 def _most_bytes(member: str) -> int:
