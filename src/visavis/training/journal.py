@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from visavis.core.aside import write_whole
 from visavis.core.errors import OutputError
-from visavis.training.curve import write_curve
 from visavis.training.loop import StepLog
 
 _LOG = "log.jsonl"
@@ -99,7 +98,7 @@ class Journal:
 
     def _draw(self) -> None:
         try:
-            write_curve(self._out / _LOG, self._out / _CURVE)
+            _draw_curves(self._out / _LOG, self._out / _CURVE)
         except OSError as error:
             raise OutputError(f"{self._out / _CURVE}: cannot be written ({error.strerror})") from error
 
@@ -117,3 +116,12 @@ def _duration(seconds: float) -> str:
     if seconds >= _HOUR_S:
         return f"{seconds / _HOUR_S:.1f} h"
     return f"{seconds / _MINUTE_S:.0f} min" if seconds >= _MINUTE_S else f"{seconds:.0f} s"
+
+
+def _draw_curves(log: Path, path: Path) -> None:
+    """Draw the log; a machine that is lent for training may lack Pillow, and then goes without the picture."""
+    try:
+        from visavis.training.curve import write_curve
+    except ImportError:
+        return
+    write_curve(log, path)
