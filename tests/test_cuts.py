@@ -140,7 +140,7 @@ def test_a_still_picture_as_driver_is_refused_in_words(tmp_path: Path, capfd: py
 @pytest.fixture
 def late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A video of 4 s whose face comes after 2.4 s, when looking ahead means half a second."""
-    monkeypatch.setattr("visavis.pipelines.seen.LOOK_AHEAD_S", Fraction(1, 2))
+    monkeypatch.setattr("visavis.pipelines.seen._LOOK_AHEAD_S", Fraction(1, 2))
     monkeypatch.setattr(framing, "_LOOK_S", Fraction(1, 2))
     wall = ground(240, 320)
     write_video(tmp_path / "late.mp4", [wall] * 60 + [put(wall, (draw(200, 1), 60, 30))] * 40)

@@ -96,7 +96,7 @@ def test_the_face_model_is_that_of_the_weights(config: Path, shards: Path, weigh
     task = AvfrTask.start(settings, shards, start.fixed, lambda line: None)
     model = LinearFaceModel(*(theirs[f"mesh_model.{part}"].float().numpy() for part in ("mean", "basis")))
     clip = task.pairs.clips[0]
-    np.testing.assert_array_equal(task.pairs.values[0], [model.fit(mesh) for mesh in clip.mesh])
+    np.testing.assert_allclose(task.pairs.values[0], [model.fit(mesh) for mesh in clip.mesh], atol=1e-5)
     train(config, shards, [f"start_from={weights}"], steps=1, out=tmp_path / "run", device="cpu")
     kept, state = (
         load(tmp_path / "run/weights.safetensors").tensors,
@@ -184,7 +184,7 @@ def test_other_tasks_start_from_weights_too(task: str, shards: Path, tmp_path: P
     train(config, shards, steps=1, out=tmp_path / "first", device="cpu")
     first = tmp_path / "first/weights.safetensors"
     more = made_shards(tmp_path / "more", clips=3)
-    still = ["learning_rate=0.0", f"start_from={first}"]
+    still = ["learning_rate=1e-30", f"start_from={first}"]
     train(config, more, still, steps=1, out=tmp_path / "second", device="cpu")
     before, after = (load(path).tensors for path in (first, tmp_path / "second/weights.safetensors"))
     assert before.keys() == after.keys()

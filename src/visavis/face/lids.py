@@ -1,8 +1,9 @@
-"""Lids that close, at full resolution: the skin around the eyes laid over a rendered picture, triangle by triangle.
+"""Eyes that close: the skin between the lids' crease and the brow laid over a rendered picture, triangle by triangle.
 
 A dense motion at a quarter of the picture's side has two cells for an eye. When its lids close over them, the white of
-the eye stays where lid ought to be, and comes out as a grey patch. Here the skin between lids and brows is carried from
-the source picture by the mesh itself, so that a lid that closes is drawn out of the lid that the source shows.
+the eye stays where skin ought to be, and comes out as a grey patch under the brow. Here that skin is carried from the
+source picture by the mesh itself, at full resolution. The lid below its crease is left to the network: stretched over
+an eye, a lid's few pixels would show lashes as long as the eye is high.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from visavis.face.mesh import LEFT_EYE, RIGHT_EYE, to_pixels
 Array = NDArray[np.float32]
 
 # Rings of points around each eye, from the lids' edge outwards, all in the order of the first; the last two go over the
-# brow and stay where they are below the eye.
+# brow and stay where they are below the eye. Skin is laid over from the second ring on.
 _RIGHT = (
     RIGHT_EYE,
     (130, 25, 110, 24, 23, 22, 26, 112, 243, 190, 56, 28, 27, 29, 30, 247),
@@ -40,7 +41,7 @@ _CORNERS, _UPPER, _LOWER = (0, 8), slice(9, 16), slice(7, 0, -1)
 # Shares of the source's own opening: from the first on skin is laid over, from the second on alone.
 _BEGINS, _WHOLE = 0.95, 0.6
 _LEAST_OPENING = 0.08  # of the eye's width: an eye that is closed in the source shows no more than it has
-_SOFT = 2.0  # pixels of a 256x256 picture over which the skin fades into its surroundings
+_SOFT = 4.0  # pixels of a 256x256 picture over which the skin fades into its surroundings
 _SUB_PIXEL_BITS = 4
 _LEAST_AREA = 1e-3
 
@@ -48,7 +49,7 @@ _LEAST_AREA = 1e-3
 def _triangles() -> NDArray[np.int64]:
     """Corners ``[T, 3]`` in an eye's rings, laid one after another."""
     found = []
-    for ring in range(len(_RIGHT) - 1):
+    for ring in range(1, len(_RIGHT) - 1):
         for at in range(_AROUND):
             inner, after = ring * _AROUND + at, ring * _AROUND + (at + 1) % _AROUND
             found += [(inner, after, inner + _AROUND), (after, after + _AROUND, inner + _AROUND)]
@@ -76,7 +77,7 @@ class LidPatch:
 
 
 class Lids:
-    """The lids of one source picture.
+    """The skin around the eyes of one source picture.
 
     Args:
         picture: ``uint8 [S, S, 3]``.
@@ -110,14 +111,9 @@ class Lids:
         return LidPatch(int(left), int(top), skin, closing * self._fading(inside)[..., None])
 
     def _fading(self, inside: NDArray[np.uint8]) -> Array:
-        """1 within the skin, falling to 0 at its outer edge; nothing where there is none, as between open lids."""
-        soft = _SOFT * self._size / 256
-        # The hole between the lids is filled for this, or their edges would fade too.
-        whole = np.zeros_like(inside)
-        outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(whole, outlines, -1, 1, cv2.FILLED)
-        far = cv2.distanceTransform(np.pad(whole, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-        return np.asarray(np.clip(far / (2 * soft), 0, 1) * inside, np.float32)
+        """1 within the skin, falling to 0 at its edges, towards the lids as towards the face."""
+        far = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        return np.asarray(np.clip(far / (_SOFT * self._size / 256), 0, 1), np.float32)
 
 
 def _opening(points: Array) -> float:
