@@ -234,3 +234,11 @@ def test_a_run_within_a_program_leaves_its_signals_as_they_were():
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
     assert run(["weights", "list", "--json"]) == 0
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_preparation_that_is_asked_to_end_says_by_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("visavis.training.data.prepare.prepare", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    assert run(["prepare", tmp_path, "-o", tmp_path / "shards"]) == 128 + signal.SIGTERM
+    assert capfd.readouterr().err == "interrupted; clips that are done are kept, run again to go on\n"

@@ -68,6 +68,9 @@ def main() -> None:
 def _run(ending: Ending) -> None:
     try:
         status = app(prog_name="visavis", standalone_mode=False)
+    except SystemExit as error:
+        # A verb that has told in its own words what is kept.
+        raise SystemExit(ending.status if error.code == 130 else error.code) from None
     except VisavisError as error:
         _end(1, f"error: {error}")
     except _UsageError as error:
