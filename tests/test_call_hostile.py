@@ -116,6 +116,16 @@ def test_a_file_gets_no_more_sound_than_it_has_pictures(
 
 
 @pytest.mark.parametrize("bundles", HOSTILE)
+def test_pictures_of_a_file_begin_at_its_beginning_wherever_its_sound_claims_to_be(
+    generator: Generator, bundles: Callable[[], Iterator[SoundBundle]]
+):
+    packets = [*of_kind(Kind.HEADER), *(bundle.to_bytes() for bundle in bundles()), *of_kind(Kind.PIVOT, Kind.MOTION)]
+    with CallDecoder(generator, TINY, whole=True) as decoder:
+        times = [frame.time for frame in decoder.play(packets)]
+    assert times == [number / FPS for number in range(FRAMES)]
+
+
+@pytest.mark.parametrize("bundles", HOSTILE)
 def test_a_receiver_makes_ten_seconds_of_silence_and_then_what_is_paid_for(
     bundles: Callable[[], Iterator[SoundBundle]], monkeypatch: pytest.MonkeyPatch
 ):

@@ -91,7 +91,7 @@ def decode_file(
     enlarged = enlarge_chosen(enlarge, header.size, side, device=where)
     with ExitStack() as stack:
         sound = CallSound(call) if header.has_sound else None
-        decoder = stack.enter_context(CallDecoder(generator, weights, between=frames_between))
+        decoder = stack.enter_context(CallDecoder(generator, weights, between=frames_between, whole=True))
         began = time.perf_counter()
         writer = stack.enter_context(
             VideoWriter(

@@ -58,12 +58,21 @@ class CallDecoder(Closing):
         between: makes the frames between those that were sent.
         every: give one of so many frames and leave out the others, for a preview or a slow machine; a call in which
             not all frames are sent is given whole, since those between need their neighbours.
+        whole: whether the packets are a call from its start, as a file is. Then motion begins at the beginning; in a
+            stream that is joined late the sound says where it begins, and so what a stranger's sound claims.
     """
 
     def __init__(
-        self, generator: Generator, weights: WeightsId, *, between: Between = by_motion, every: int = 1
+        self,
+        generator: Generator,
+        weights: WeightsId,
+        *,
+        between: Between = by_motion,
+        every: int = 1,
+        whole: bool = False,
     ) -> None:
         self._generator, self._weights, self._between, self._every = generator, weights, between, every
+        self._whole = whole
         self._table = table_for(weights.sha256, generator.layout.size, generator.layout.keypoints)
         self._call: IncomingCall | None = None
         self._asks_for_header = False
@@ -165,7 +174,9 @@ class CallDecoder(Closing):
             self._call.take(packet)
         elif isinstance(packet, Header):
             self._weights.check(packet)
-            self._call = IncomingCall(packet, self._generator, self._table, self._between, self._every)
+            self._call = IncomingCall(
+                packet, self._generator, self._table, self._between, self._every, whole=self._whole
+            )
             self._asks_for_header = False
         else:
             self._asks_for_header = True

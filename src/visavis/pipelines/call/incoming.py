@@ -40,6 +40,7 @@ class IncomingCall(Closing):
         table: of motion.
         between: makes the frames between those that were sent.
         every: paint one of so many frames.
+        whole: whether it is had from its start, so that sound does not say where motion begins.
 
     Attributes:
         header: of the call.
@@ -51,7 +52,16 @@ class IncomingCall(Closing):
         CodecError: the header does not fit the generator or the table.
     """
 
-    def __init__(self, header: Header, generator: Generator, table: MotionTable, between: Between, every: int) -> None:
+    def __init__(
+        self,
+        header: Header,
+        generator: Generator,
+        table: MotionTable,
+        between: Between,
+        every: int,
+        *,
+        whole: bool = False,
+    ) -> None:
         layout = generator.layout
         ours = (generator.size, layout.keypoints, layout.jacobians, layout.mesh)
         if (header.size, header.keypoints, header.jacobians, header.mesh) != ours:
@@ -67,6 +77,7 @@ class IncomingCall(Closing):
         self._hearing = Hearing() if header.has_sound and Prior.MEL in generator.needs else None
         self._player = Player(header, self._painter, self._hearing, between, every)
         self._requests: dict[Request, None] = {}
+        self._placed_by_sound = header.has_sound and not whole
 
     def close(self) -> None:
         """Free what the analysis of pivots holds."""
@@ -116,7 +127,7 @@ class IncomingCall(Closing):
             raise CodecError("damaged motion: it is not of the call's mode")
         if not self.pivots.see(group.pivot):
             self._requests[Request(Wanted.PIVOT, group.pivot)] = None
-        around = int(self._sound.position_s / group_seconds(self.header)) if self.header.has_sound else 0
+        around = int(self._sound.position_s / group_seconds(self.header)) if self._placed_by_sound else 0
         lost = self.receiver.lost
         self._queue(self.receiver.push(group, around))
         if self.receiver.lost > lost and self.header.mode is Mode.ADAPTIVE:
