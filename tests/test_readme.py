@@ -142,6 +142,15 @@ def test_every_packaged_model_is_in_the_table_with_its_size_and_the_scores_of_it
         assert said and not [figure for figure in said if figure not in text], "the card has the figures"
 
 
+def test_rows_of_the_drawn_benchmark_are_those_of_its_page():
+    """The page's are held by the benchmark's own test."""
+    page = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8").partition("<!-- drawn same -->")[2]
+    table = README.partition("| | copy | mesh-warp | avfr-256 |\n|---|---|---|---|\n")[2].partition("\n\n")[0]
+    rows = table.splitlines()
+    assert len(rows) == 6
+    assert all(row in page.partition("<!-- end -->")[0].splitlines() for row in rows)
+
+
 def test_links_into_the_repository_lead_somewhere():
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", README)
     assert len(targets) > 10
