@@ -211,7 +211,9 @@ def test_a_run_that_is_stopped_leaves_nothing_behind(sent: signal.Signals, statu
         _, said = process.communicate(timeout=30)
     assert process.returncode == status, said
     assert os.listdir(tmp_path) == []
-    assert said == "interrupted; nothing was written\n"
+    # MediaPipe's native threads may have a word of their own when they are stopped at their start.
+    ours = [line for line in said.splitlines() if not line.startswith(("W0000", "I0000"))]
+    assert ours == ["interrupted; nothing was written"]
 
 
 def test_a_library_that_the_system_lacks_is_named_with_its_package(tmp_path: Path):

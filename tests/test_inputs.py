@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fed(path: Path, data: bytes) -> Path:
     """A FIFO into which somebody writes once."""
     os.mkfifo(path)
-    threading.Thread(target=path.write_bytes, args=(data,), daemon=True).start()
+
+    def write() -> None:
+        with suppress(BrokenPipeError):  # who has read enough closes it
+            path.write_bytes(data)
+
+    threading.Thread(target=write, daemon=True).start()
     return path
 
 

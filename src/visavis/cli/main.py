@@ -9,7 +9,7 @@ import typer
 
 from visavis import __version__
 from visavis.cli import bench, decode, doctor, encode, evaluate, inspect, prepare, rate, reenact, study, train, weights
-from visavis.cli.signals import Ending
+from visavis.cli.signals import Ending, Told
 from visavis.core.errors import VisavisError
 from visavis.core.libraries import missing_library
 from visavis.core.printable import printable
@@ -68,9 +68,12 @@ def main() -> None:
 def _run(ending: Ending) -> None:
     try:
         status = app(prog_name="visavis", standalone_mode=False)
+    except Told:
+        raise SystemExit(ending.status) from None
     except SystemExit as error:
-        # A verb that has told in its own words what is kept.
-        raise SystemExit(ending.status if error.code == 130 else error.code) from None
+        if error.code != 130:
+            raise
+        _end(ending.status, "interrupted; nothing was written")
     except VisavisError as error:
         _end(1, f"error: {error}")
     except _UsageError as error:

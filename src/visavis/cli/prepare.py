@@ -10,6 +10,7 @@ import typer
 
 from visavis.cli.console import print_json, progress_bar
 from visavis.cli.options import Json
+from visavis.cli.signals import Told
 
 _MB = 1_000_000
 _SHOWN = 20
@@ -59,8 +60,7 @@ def prepare(
             report = run(dataset, output, options, progress=progress)
     except KeyboardInterrupt:
         print("interrupted; clips that are done are kept, run again to go on", file=sys.stderr)
-        # Not typer's Exit, whose 130 would add that nothing was written.
-        raise SystemExit(130) from None
+        raise Told from None
     if as_json:
         print_json(report.as_json())
         return

@@ -11,6 +11,10 @@ from types import FrameType
 _ASKING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+class Told(SystemExit):
+    """An interruption of which a verb has told in its own words, such as what is kept."""
+
+
 class Ending:
     """Turns requests to end into a KeyboardInterrupt, as long as the ``with`` block lasts.
 

@@ -25,12 +25,13 @@ def quiet_native_logs(calls_before: int) -> Iterator[None]:
         yield
         return
     saved = -1
-    with suppress(OSError):
-        saved = os.dup(_STDERR)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, _STDERR)
-        os.close(nowhere)
     try:
+        # Within the try, so that Ctrl-C in between does not leave the process without its stderr.
+        with suppress(OSError):
+            saved = os.dup(_STDERR)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, _STDERR)
+            os.close(nowhere)
         yield
     finally:
         if saved >= 0:
