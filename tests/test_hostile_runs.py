@@ -106,6 +106,7 @@ def test_two_damaged_checkpoints_are_one_line(recipe: Path, shards: Path, tmp_pa
     "setting",
     [
         "learning_rate=nan", "learning_rate=-1", "learning_rate=inf", "learning_rate=0", "learning_rate=1e400",
+        "learning_rate=1" + "0" * 400,
         "stop_after_s=nan", "stop_after_s=-1", "checkpoint_every_s=-5", "region_weight=-1", "jitter=-0.1", "ema=1.5",
         "ema=nan", "far_share=2", "seed=-1", "steps=-3", "batch=0", "threads=100000", "losses.l1=nan", "losses.l1=-1",
         "losses.perceptual=inf", "steps=" + "9" * 5000, "batch=" + "[" * 5000,

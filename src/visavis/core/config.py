@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -60,8 +59,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return tuple(_convert(arguments[0], item, where) for item in value)
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         # TOML and Python have nan and inf, and no setting is one: a run would find out hours later.
-        if not math.isfinite(value) or abs(value) > sys.float_info.max:
-            raise ConfigError(f"'{where}' must be a finite number, not {value}")
+        # Integers may be larger than any float, which math.isfinite does not take; comparing them is exact.
+        if value != value or abs(value) > sys.float_info.max:
+            raise ConfigError(f"'{where}' must be a finite number, not {_shown(value)}")
         return float(value)
     if isinstance(hint, type) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
         raise ConfigError(f"'{where}' must be of type {hint.__name__}, not {_shown(value)}")
