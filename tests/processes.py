@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from visavis.training.config import TrainConfig, from_values
-from visavis.training.machine import Machine, open_machine
+from visavis.training.machine import Machine, open_machine, part_with_others
 from visavis.training.task import Outcome, TensorBatch
 from visavis.training.tasks.avfr import AvfrTask
 from visavis.training.trainer import Trainer
@@ -87,3 +87,4 @@ if __name__ == "__main__":
     found = learn(sys.argv[1], settings(batch=2, accumulate=1), machine)
     if machine.rank == 0:
         save_file({name: tensor.contiguous() for name, tensor in found.items()}, sys.argv[2])
+    part_with_others()

@@ -163,3 +163,9 @@ def open_machine(
     if devices > 1 or int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise ConfigError("several devices need Lightning Fabric: pip install 'visavis[train]'")
     return OneDevice(chosen, precision)
+
+
+def part_with_others() -> None:
+    """End the exchange with other processes, where there are any: left to the interpreter's end, gloo may abort it."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -30,7 +30,7 @@ from visavis.training.identity import check_same, describe_run, record
 from visavis.training.journal import Journal
 from visavis.training.loop import StepLog
 from visavis.training.loop import run as run_loop
-from visavis.training.machine import Machine, open_machine
+from visavis.training.machine import Machine, open_machine, part_with_others
 from visavis.training.start import Start, find_start
 from visavis.training.tasks.registry import task_class
 from visavis.training.trainer import Trainer
@@ -108,8 +108,11 @@ def train(
         raise ConfigError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
     start = None if holds_run(out) else find_start(config)
     machine = open_machine(device, config.precision, devices, search_kernels=config.search_kernels)
-    with _alone_in(out) if machine.rank == 0 else nullcontext():
-        return _train(config, data, out, machine, start, began, say, saved)
+    try:
+        with _alone_in(out) if machine.rank == 0 else nullcontext():
+            return _train(config, data, out, machine, start, began, say, saved)
+    finally:
+        part_with_others()
 
 
 def _train(
