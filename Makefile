@@ -16,7 +16,7 @@ demo: setup
 	@echo "demo: five steps into out/, about two minutes on two quiet cores"
 	@mkdir -p out
 	@echo "demo: 1 of 5, drawing a portrait and a talking clip with sound"
-	$(BIN)/python -m visavis.media.synthetic out/portrait.png out/driving.mp4
+	$(BIN)/python -m visavis.drawn.synthetic out/portrait.png out/driving.mp4
 	@echo "demo: 2 of 5, the portrait follows the clip (relative motion)"
 	$(BIN)/visavis reenact out/portrait.png out/driving.mp4 -o out/reenacted.mp4 --force
 	@echo "demo: 3 of 5, the same with the clip's own pose (absolute motion)"

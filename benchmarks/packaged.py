@@ -16,8 +16,8 @@ import torch
 
 from visavis.enhance.interpolation import Neighbours, load_interpolator
 from visavis.enhance.super_resolution import load_enlarger
-from visavis.nn.face_network import load_face_network
-from visavis.nn.mouth_sync import MouthSync, MouthSyncConfig
+from visavis.judges.face_network import load_face_network
+from visavis.judges.mouth_sync import MouthSync, MouthSyncConfig
 from visavis.pipelines.bench import bench
 from visavis.pipelines.load import choose_threads
 from visavis.weights.network import load_network

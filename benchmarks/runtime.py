@@ -40,8 +40,8 @@ def work(threads: int | None, precision: str, model: str) -> None:
     """Render frames whenever a line comes, and answer with milliseconds of wall and processor a frame."""
     import torch
 
+    from visavis.drawn.synthetic import TalkingFace
     from visavis.face.align import whole
-    from visavis.media.synthetic import TalkingFace
     from visavis.pipelines.analyse import Analyser
     from visavis.pipelines.load import load_generator
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from visavis.drawn.drawing import draw
 from visavis.face.tracker import FaceTracker
 from visavis.face.types import Face
-from visavis.media.drawn import draw
 from visavis.media.frame import Pixels
 from visavis.media.still import read_picture
 

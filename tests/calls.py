@@ -10,12 +10,12 @@ import torch
 
 from made import tiny_mesh
 from visavis.codec.sound import RATE_HZ
+from visavis.drawn.synthetic import TalkingFace
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.generators.base import Generator
 from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
 from visavis.media.frame import Frame
-from visavis.media.synthetic import TalkingFace
 from visavis.pipelines.call.decoder import CallDecoder
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.settings import CallSettings

@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import settings
 
-from visavis.media.synthetic import write_clip
-from visavis.training.data.prepare import prepare
-from visavis.training.data.report import PrepareReport
+from visavis.data.prepare.report import PrepareReport
+from visavis.data.prepare.run import prepare
+from visavis.drawn.synthetic import write_clip
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)

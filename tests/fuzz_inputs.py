@@ -83,9 +83,9 @@ def make_seeds(folder: Path) -> None:
     import torch
 
     from made import made_shards, run, tiny_weights
+    from visavis.drawn.synthetic import draw, write_clip
     from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
     from visavis.media.still import write_picture
-    from visavis.media.synthetic import draw, write_clip
 
     write_picture(folder / "portrait.png", draw(128, seed=0))
     write_picture(folder / "portrait.jpg", draw(128, seed=0))
@@ -185,11 +185,11 @@ def work(seeds: Path) -> None:
     import cv2  # noqa: F401
     import torch
 
+    import visavis.data.prepare.run
     import visavis.pipelines.call.decode_file
     import visavis.pipelines.call.encode_file
     import visavis.pipelines.describe
     import visavis.pipelines.files
-    import visavis.training.data.prepare
     import visavis.training.run  # noqa: F401
 
     torch.set_num_threads(1)

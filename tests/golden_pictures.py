@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from visavis.drawn.drawing import Pose, draw
 from visavis.evaluation.metrics.image import psnr
 from visavis.evaluation.metrics.landmarks import landmark_distance
 from visavis.evaluation.models import ModelName, renderer
@@ -25,7 +26,6 @@ from visavis.face.align import whole
 from visavis.face.tracker import FaceTracker
 from visavis.face.types import Observation
 from visavis.generators.base import Generator, Prior
-from visavis.media.drawn import Pose, draw
 from visavis.media.frame import Frame, Pixels
 from visavis.motion.transfer import Mode
 from visavis.pipelines.analyse import Analyser

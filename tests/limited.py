@@ -45,10 +45,10 @@ def _run(most_mb: int, arguments: list[str]) -> None:
     import cv2  # noqa: F401
     import torch
 
+    import visavis.data.prepare.run
     import visavis.evaluation.suite
     import visavis.pipelines.describe
     import visavis.pipelines.files
-    import visavis.training.data.prepare
     import visavis.training.run  # noqa: F401
     from visavis.cli.main import main
 

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from visavis.cli.main import main
+from visavis.data.shards import ClipRecord, Priors, append
+from visavis.drawn.synthetic import TalkingFace, draw, write_clip, write_wave
 from visavis.face.mesh import LIPS_INNER
 from visavis.face.types import MESH_POINTS
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.media.still import write_picture
-from visavis.media.synthetic import TalkingFace, draw, write_clip, write_wave
-from visavis.training.data.shards import ClipRecord, Priors, append
 from visavis.weights.checkpoint import save
 
 FRAMES = 6

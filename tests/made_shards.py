@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.training.data.shards import ClipRecord
+from visavis.data.shards import ClipRecord
 
 
 def contents(shards: Path) -> dict[str, dict[str, bytes]]:

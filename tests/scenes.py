@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.drawn.drawing import draw
 from visavis.face.tracker import FaceTracker
 from visavis.face.types import Face
-from visavis.media.drawn import draw
 from visavis.media.frame import Frame, Pixels
 from visavis.media.writer import VideoWriter
 

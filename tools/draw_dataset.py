@@ -12,7 +12,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from visavis.media.synthetic import write_clip
+from visavis.drawn.synthetic import write_clip
 
 
 def main() -> None:

@@ -17,12 +17,12 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import visavis.face.expression as expression
+from visavis.data.shards import Priors, read
 from visavis.face.expression import Expressions, ExpressionSpace
 from visavis.face.measures import LIPS, OTHERS, Measures
 from visavis.face.morphable import CAMERA_VALUES, LinearFaceModel
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.pipelines.load import load_generator
-from visavis.training.data.shards import Priors, read
 
 MODES = 32
 FRAMES = 64  # of each clip, so that long clips do not count more

@@ -22,13 +22,13 @@ import numpy as np
 import visavis.codec.transform as transform
 from visavis.codec.learn import learn_levels, principal_components, regression
 from visavis.codec.transform import MotionTable, plain_table
+from visavis.data.shards import Priors, read
 from visavis.face.morphable import LinearFaceModel
 from visavis.face.types import Observation
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.motion.smooth import OneEuro
 from visavis.pipelines.call.weights import WeightsId
 from visavis.pipelines.load import load_generator
-from visavis.training.data.shards import Priors, read
 
 FACE_POINTS = 468
 LEAST_FRAMES = 50

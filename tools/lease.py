@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 
 from visavis.core.errors import DataError, VisavisError
+from visavis.data.quality import is_kept
+from visavis.data.shards import ClipRecord, Priors, ShardWriter, read
 from visavis.training.checkpoint import WEIGHTS, holds_run, last_checkpoint
-from visavis.training.data.quality import is_kept
-from visavis.training.data.shards import ClipRecord, Priors, ShardWriter, read
 from visavis.training.run import train
 
 MIB = 2**20

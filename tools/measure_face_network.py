@@ -20,8 +20,8 @@ from torch import Tensor
 
 from visavis.face.morphable import LinearFaceModel
 from visavis.generators.avfr.generator import AvfrGenerator
-from visavis.nn.face_network import MESH_POINTS, FaceNetwork, load_face_network
-from visavis.nn.perceptual import FaceDistance
+from visavis.judges.face_network import MESH_POINTS, FaceNetwork, load_face_network
+from visavis.judges.perceptual import FaceDistance
 from visavis.pipelines.load import load_generator
 from visavis.training.data.damage import damage, warp
 from visavis.training.data.dataset import Clip, Pairs, load_clips

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from visavis.core.config import build
-from visavis.nn.mouth_sync import MouthSync, MouthSyncConfig
-from visavis.nn.syncnet import REACH
+from visavis.judges.mouth_sync import MouthSync, MouthSyncConfig
+from visavis.judges.syncnet import REACH
 from visavis.training.data.mouths import MouthClip, load_mouths, mel_steps, still_batch
 from visavis.weights.checkpoint import load, load_into
 from visavis.weights.store import resolve

@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from visavis.nn.face_network import FAMILY, without_identities
+from visavis.judges.face_network import FAMILY, without_identities
 from visavis.weights.checkpoint import load, save, sha256
 from visavis.weights.store import PACKAGED
 

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from visavis import EncodeOptions, ReenactOptions, decode_file, encode_file, read_frames, reenact_file
+from visavis.drawn.synthetic import Pose, TalkingFace, draw, write_clip
 from visavis.media.frame import Pixels
 from visavis.media.still import write_picture
-from visavis.media.synthetic import Pose, TalkingFace, draw, write_clip
 
 SIDE = 150
 GAP = 6

@@ -86,8 +86,8 @@ def _weights() -> str:
 
 
 def _reenact() -> str:
+    from visavis.drawn.synthetic import draw, write_clip
     from visavis.media.still import write_picture
-    from visavis.media.synthetic import draw, write_clip
     from visavis.pipelines.files import ReenactOptions, reenact_file
 
     with tempfile.TemporaryDirectory() as name:

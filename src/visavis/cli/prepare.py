@@ -48,8 +48,8 @@ def prepare(
 
     A run that was interrupted, even by kill -9, goes on where it was when it is started again.
     """
-    from visavis.training.data.prepare import PrepareOptions
-    from visavis.training.data.prepare import prepare as run
+    from visavis.data.prepare.run import PrepareOptions
+    from visavis.data.prepare.run import prepare as run
 
     count = workers or (0 if ray else 1)
     options = PrepareOptions(

@@ -20,7 +20,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 
-from visavis.codec.annex_b import Standard, units
+from visavis.codec.sei.annex_b import Standard, units
 from visavis.codec.svt_av1 import open_encoder
 from visavis.core.errors import MediaError
 from visavis.evaluation.coded import Coded

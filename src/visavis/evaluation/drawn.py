@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from visavis.drawn.synthetic import write_clip
 from visavis.evaluation.protocol import CLIPS, MANIFEST
-from visavis.media.synthetic import write_clip
 
 SPLIT = "drawn"
 #: Seeds of the people: every skin, both kinds of hair, each with a voice and a way of moving of their own.

@@ -24,8 +24,8 @@ from visavis.evaluation.metrics.landmarks68 import Landmarks68, load_landmarks68
 from visavis.evaluation.metrics.lipsync import SyncScorer
 from visavis.evaluation.metrics.video import VideoNetwork
 from visavis.face.morphable import LinearFaceModel
-from visavis.nn.face_network import PACKAGED_NAME, FaceNetwork, load_face_network
-from visavis.nn.perceptual import Lpips
+from visavis.judges.face_network import PACKAGED_NAME, FaceNetwork, load_face_network
+from visavis.judges.perceptual import Lpips
 from visavis.weights.checkpoint import load, sha256
 from visavis.weights.store import DEFAULT_MODEL, FOLDER_VARIABLE, resolve
 

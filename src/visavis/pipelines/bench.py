@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from visavis.audio.window import SoundWindow
+from visavis.drawn.synthetic import TalkingFace
 from visavis.face.align import whole
 from visavis.face.types import Observation
 from visavis.generators.base import Generator
 from visavis.media.frame import Frame, Pixels
-from visavis.media.synthetic import TalkingFace
 from visavis.media.writer import VideoWriter
 from visavis.motion.transfer import Transfer
 from visavis.motion.types import KeypointMotion

@@ -18,9 +18,9 @@ from visavis.enhance.super_resolution import EnlargeConfig, Enlarger
 from visavis.generators.avfr.config import NAMED
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
+from visavis.judges.face_network import FaceConfig, FaceNetwork
+from visavis.judges.mouth_sync import MouthSync, MouthSyncConfig
 from visavis.nn.cost import gmac, parameters
-from visavis.nn.face_network import FaceConfig, FaceNetwork
-from visavis.nn.mouth_sync import MouthSync, MouthSyncConfig
 from visavis.weights.checkpoint import Checkpoint, check_fits, load, sha256
 from visavis.weights.network import outlined
 from visavis.weights.store import packaged, resolve

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from visavis.face.mesh import LEFT_EYE, LIPS, RIGHT_EYE
-from visavis.nn.face_network import MESH_POINTS, FaceReading
+from visavis.judges.face_network import MESH_POINTS, FaceReading
 from visavis.training.data.faces import FaceBatch
 
 #: Damaged places are few.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from visavis.nn.discriminators import PatchDiscriminator, PictureAndMouth
+from visavis.judges.discriminators import PatchDiscriminator, PictureAndMouth
 from visavis.training.losses import LossWeights, feature_matching, generator_adversarial_loss
 from visavis.training.mouth import mouth_crop
 

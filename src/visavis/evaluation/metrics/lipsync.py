@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from visavis.audio.mel import RATE_HZ
 from visavis.core.errors import DataError
 from visavis.evaluation.metrics.sync_networks import Pictures, Points, Samples, SyncEmbedder, load_embedder
-from visavis.nn.syncnet import REACH, offset_distances
+from visavis.judges.syncnet import REACH, offset_distances
 from visavis.weights.store import resolve
 
 DEFAULT = "sync-96"

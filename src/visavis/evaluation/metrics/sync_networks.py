@@ -14,8 +14,8 @@ from torch import Tensor
 from visavis.audio.mel import RATE_HZ, WINDOW_SAMPLES, log_mel
 from visavis.audio.mfcc import mfcc
 from visavis.face.mouth import mouth_crop, mouth_shape
-from visavis.nn.mouth_sync import MouthSync, MouthSyncConfig
-from visavis.nn.syncnet import SIDE, SyncNet, embed
+from visavis.judges.mouth_sync import MouthSync, MouthSyncConfig
+from visavis.judges.syncnet import SIDE, SyncNet, embed
 from visavis.weights.checkpoint import Checkpoint, is_checkpoint, load_into
 from visavis.weights.convert_syncnet import read_syncnet
 from visavis.weights.network import load_network
@@ -35,7 +35,7 @@ class SyncEmbedder(Protocol):
 
     Attributes:
         name: what its scores are called in reports.
-        meets_zeros: how :func:`visavis.nn.syncnet.offset_distances` treats the clip's ends.
+        meets_zeros: how :func:`visavis.judges.syncnet.offset_distances` treats the clip's ends.
     """
 
     name: str

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from visavis.audio.mel import MEL_BANDS, MEL_FRAMES
 from visavis.core.errors import DataError
+from visavis.data.pictures import opened
+from visavis.data.quality import is_kept
+from visavis.data.shards import ClipRecord, read
 from visavis.face.mesh import LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE, draw_mesh, to_pixels
 from visavis.face.mirror import mirror_mesh
 from visavis.face.morphable import LinearFaceModel, learn
-from visavis.training.data.pictures import opened
-from visavis.training.data.quality import is_kept
-from visavis.training.data.shards import ClipRecord, read
 from visavis.training.task import TensorBatch
 
 _MEL_STEPS_A_FRAME = 4

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visavis.face.mesh import OVAL, to_pixels
-from visavis.nn.face_network import MESH_POINTS
+from visavis.judges.face_network import MESH_POINTS
 from visavis.training.data.damage import damage, degrade, relight
 from visavis.training.data.dataset import Clip
 from visavis.training.task import TensorBatch

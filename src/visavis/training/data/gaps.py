@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visavis.core.errors import DataError
+from visavis.data.pictures import opened
+from visavis.data.quality import is_kept
+from visavis.data.shards import ClipRecord, read
 from visavis.enhance.interpolation import Neighbours
 from visavis.face.mesh import to_pixels
 from visavis.media.frame import Pixels
 from visavis.training.data.damage import soften
-from visavis.training.data.pictures import opened
-from visavis.training.data.quality import is_kept
-from visavis.training.data.shards import ClipRecord, read
 from visavis.training.task import TensorBatch
 
 #: Consecutive frames that are kept together: neighbours are at most five apart.

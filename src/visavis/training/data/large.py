@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visavis.core.errors import DataError
+from visavis.data.pictures import decoder, is_container
+from visavis.data.sources import find_clips
 from visavis.media.frame import Pixels
 from visavis.training.data.damage import soften
-from visavis.training.data.pictures import decoder, is_container
-from visavis.training.data.sources import find_clips
 from visavis.training.task import TensorBatch
 
 SIDE = 512

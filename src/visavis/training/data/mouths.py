@@ -13,9 +13,9 @@ from torch import Tensor
 
 from visavis.audio.mel import MEL_FRAMES
 from visavis.core.errors import DataError
+from visavis.data.pictures import opened
+from visavis.data.shards import ClipRecord, read
 from visavis.face.mouth import CROP_MARGIN, CROP_SIZE, mirrored, mouth_crop, mouth_shape
-from visavis.training.data.pictures import opened
-from visavis.training.data.shards import ClipRecord, read
 from visavis.training.task import TensorBatch
 
 _MEL_STEPS_A_FRAME = 4

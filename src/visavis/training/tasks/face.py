@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from visavis.face.mesh import to_pixels
-from visavis.nn.face_network import FAMILY, FaceConfig, FaceNetwork, FaceReading
+from visavis.judges.face_network import FAMILY, FaceConfig, FaceNetwork, FaceReading
 from visavis.training.config import TrainConfig
 from visavis.training.data.dataset import load_clips
 from visavis.training.data.faces import FaceBatch, Faces

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from visavis.face.morphable import LinearFaceModel
+from visavis.judges.discriminators import PatchDiscriminator, PictureAndMouth
+from visavis.judges.perceptual import PerceptualDistance, choose
 from visavis.motion.types import KeypointMotion
-from visavis.nn.discriminators import PatchDiscriminator, PictureAndMouth
-from visavis.nn.perceptual import PerceptualDistance, choose
 from visavis.nn.warp import sample
 from visavis.training.config import TrainConfig
 from visavis.training.data.dataset import Batch, Clip, Pairs, learn_face_model, load_clips

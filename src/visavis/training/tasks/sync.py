@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from visavis.core.errors import ConfigError, DataError
-from visavis.nn.mouth_sync import MouthSync, MouthSyncConfig
-from visavis.nn.syncnet import REACH, offset_distances
+from visavis.judges.mouth_sync import MouthSync, MouthSyncConfig
+from visavis.judges.syncnet import REACH, offset_distances
 from visavis.training.config import TrainConfig
 from visavis.training.data.mouths import MouthBatch, MouthClip, Mouths, load_mouths, still_batch
 from visavis.training.task import Outcome

@@ -1,0 +1,1 @@
+"""Motion in SEI messages of H.264 and H.265 (generative face video)."""

@@ -1,0 +1,1 @@
+"""A drawn talking face with known truth."""

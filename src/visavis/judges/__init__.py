@@ -1,0 +1,1 @@
+"""Whole networks that judge pictures, faces and sound: none of them makes a picture."""
