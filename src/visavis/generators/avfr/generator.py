@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -13,8 +13,10 @@ from torch import Tensor
 from visavis.core.config import build
 from visavis.core.errors import FaceError
 from visavis.face.lids import Lids
+from visavis.face.lips import Lips
 from visavis.face.mesh import draw_mesh
 from visavis.face.morphable import LinearFaceModel
+from visavis.face.overlay import Patch
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.network import AvfrNetwork, Still
@@ -30,11 +32,11 @@ class Person:
 
     Attributes:
         still: what the network made of it.
-        lids: of the source picture; None for networks without a mesh.
+        skin: of the source picture, laid over where lids and lips close; empty for networks without a mesh.
     """
 
     still: Still
-    lids: Lids | None
+    skin: tuple[Lids | Lips, ...]
 
 
 class AvfrGenerator:
@@ -136,10 +138,10 @@ class AvfrGenerator:
         motion, prior = self._analyse(source)
         with self._autocast():
             still = self.network.encode(self._picture(source), motion, prior)
-        lids = None
+        skin: tuple[Lids | Lips, ...] = ()
         if self.face_model is not None and source.mesh is not None:
-            lids = Lids(source.picture, source.mesh)
-        return Person(still, lids)
+            skin = Lids(source.picture, source.mesh), Lips(source.picture, source.mesh)
+        return Person(still, skin)
 
     @denormals_flushed()
     @torch.inference_mode()
@@ -151,8 +153,9 @@ class AvfrGenerator:
         drawing = None if mesh is None else self._as_tensor(draw_mesh(mesh, self.size))
         with self._autocast():
             picture = self.network.render(person.still, motion, drawing, mel).picture.float()
-        if person.lids is not None and mesh is not None:
-            picture = _with_lids(picture, person.lids, mesh)
+        if mesh is not None:
+            for skin in person.skin:
+                picture = _overlaid(picture, skin.patches(mesh))
         return picture
 
     def _analyse(self, observation: Observation) -> tuple[KeypointMotion, Tensor | None]:
@@ -200,10 +203,10 @@ class AvfrGenerator:
         return torch.from_numpy(grey.astype(np.float32) / 255)[None, None].to(self.device)
 
 
-def _with_lids(picture: Tensor, lids: Lids, mesh: NDArray[np.float32]) -> Tensor:
-    """Lay the source's lids over a picture ``[1, 3, S, S]`` where the mesh closes them."""
+def _overlaid(picture: Tensor, patches: Iterable[Patch]) -> Tensor:
+    """Lay the source's own skin over a picture ``[1, 3, S, S]``."""
     picture = picture.contiguous()
-    for patch in lids.patches(mesh):
+    for patch in patches:
         height, width = patch.weight.shape[:2]
         here = picture[0, :, patch.top : patch.top + height, patch.left : patch.left + width]
         skin, weight = (
