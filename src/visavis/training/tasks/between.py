@@ -34,7 +34,7 @@ class BetweenLosses:
         l1: weight of the mean absolute error.
         gradient: weight of that of the differences along x and y.
         moved: weight of the error before the repair, so that flows learn from the start.
-        texture: weight of the difference in the strength of fine edges, so that frames are as sharp as their neighbours.
+        texture: weight of the difference in the strength of fine edges, so that frames stay sharp.
         perceptual: weight of the distance in the features of the run's perceptual network.
         side: of the squares cut around the face; a multiple of 8.
         softened: share of the pairs that are blurred and coded as generated pictures are.
