@@ -8,7 +8,8 @@ Prints one JSON object; psnr and ssim as `visavis evaluate` defines them, means 
 ``between``: for N = 1..4 frames between two real neighbours, the network with the neighbours' mesh points as keypoints
 (``network``, every twentieth point), without any movement of keypoints (``blind``), the mixture of the neighbours
 (``mixture``) and the nearer neighbour (``hold``); ``face`` is the psnr of the square around the face alone,
-``sharp`` the strength of its fine edges over that of the truth's; ``people_below_mixture`` counts people whose mean psnr is less than the mixture's.
+``sharp`` the strength of its fine edges over that of the truth's; ``people_below_mixture`` counts people with a mean
+psnr less than the mixture's.
 
 ``enlarge``: videos of 512x512, halved (``clean``), and also blurred and coded (``soft``). By side of the patches, with
 the surroundings that the network asks for and with none (``lone``), where a patch knows nothing beyond its own border.
