@@ -17,9 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 BACKGROUND = -1
 _STEPS = 256  # of the grid in a pixel
