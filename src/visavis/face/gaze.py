@@ -78,7 +78,7 @@ def iris_mask(points: Array, camera: Array, gaze: Array, size: int) -> NDArray[n
         lids = np.rint(np.clip(pixels[list(ring)], -size, 2 * size) * scale).astype(np.int32)
         cv2.fillPoly(opening, [lids], 1, cv2.LINE_8, _SUB_PIXEL_BITS)
         centre = tuple(int(v) for v in np.rint(np.clip(middle, -size, 2 * size) * scale))
-        cv2.circle(iris, centre, int(round(float(radius) * size / 2 * scale)), 1, -1, cv2.LINE_8, _SUB_PIXEL_BITS)
+        cv2.circle(iris, centre, round(float(radius) * size / 2 * scale), 1, -1, cv2.LINE_8, _SUB_PIXEL_BITS)
         shown |= opening & iris
     return shown.astype(bool)
 
