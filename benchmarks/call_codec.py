@@ -36,7 +36,8 @@ from visavis.generators.base import Generator
 from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Frame, Pixels
 from visavis.media.reader import SoundReader, VideoReader
-from visavis.motion.types import KeypointMotion
+from visavis.motion.keypoints import KeypointMotion
+from visavis.nn.pictures import to_pixels
 from visavis.pipelines.call.choice import Moment
 from visavis.pipelines.call.decoder import CallDecoder
 from visavis.pipelines.call.encoder import CallEncoder
@@ -45,7 +46,6 @@ from visavis.pipelines.call.settings import CallSettings
 from visavis.pipelines.call.sound_files import SoundTrack
 from visavis.pipelines.call.weights import WeightsId
 from visavis.pipelines.load import load_generator
-from visavis.pipelines.reenact import to_pixels
 
 GREY = torch.zeros(1, 3, 1, 1)
 

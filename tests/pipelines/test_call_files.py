@@ -16,6 +16,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from visavis.motion.types import MotionLayout
 
 from made import run, tiny_weights
 from visavis.codec.bitstream import Kind, MotionGroup, PivotFragment, parse
@@ -31,7 +32,6 @@ from visavis.media.frame import Frame, Pixels
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.media.still import write_picture
 from visavis.media.writer import VideoWriter
-from visavis.motion.types import MotionLayout
 from visavis.pipelines.call.between import chosen as between_chosen
 from visavis.pipelines.call.enlarge import chosen as enlarge_chosen
 from visavis.weights.checkpoint import save
