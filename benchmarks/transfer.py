@@ -120,7 +120,7 @@ def animate(generator: Generator, source: Path, driving: Path, mode: Mode) -> tu
     still = first_face(source)
     frames, meshes = window(driving)
     square = whole(*still.frame.pixels.shape[:2])
-    ahead = look_ahead(driving, still, generator, crop=False)
+    ahead = look_ahead(driving, still.face.mesh, generator.needs, generator.size, crop=False)
     reenactor = Reenactor(
         generator, observe_source(still, square, generator), start=ahead.start, ahead=ahead.meshes, mode=mode
     )
