@@ -79,10 +79,7 @@ def main() -> None:
     cases = [(step, GROUP_SIZES[-1]) for step in range(8, 17)] + [(14, group) for group in GROUP_SIZES[:-1]]
     for step, group in cases:
         coded = [code(clip, table, step, group) for clip in clips]
-        errors = [
-            error(model, layout.size - layout.where("camera").start, made, clip)
-            for (_, made), clip in zip(coded, clips, strict=True)
-        ]
+        errors = [error(model, mesh, made, clip) for (_, made), clip in zip(coded, clips, strict=True)]
         kbps = 8 * sum(spent for spent, _ in coded) / sum(len(made) for _, made in coded) * 25 / 1000
         wait = 40 * (group - 1)
         print(f"| {step} | {group} | {wait} | {kbps:.2f} | {np.mean(errors):.3f} | {max(errors):.3f} |", flush=True)

@@ -31,7 +31,14 @@ from visavis.pipelines.load import load_generator
 from visavis.training.config import TrainConfig, read_config
 from visavis.training.data.dataset import Batch
 from visavis.training.loop import batches
-from visavis.training.losses import Deformation, LossWeights, equivariance, pyramid_l1, structure_loss
+from visavis.training.losses import (
+    Deformation,
+    LossWeights,
+    equivariance,
+    pyramid_l1,
+    structure_loss,
+    texture_l1,
+)
 from visavis.training.machine import OneDevice
 from visavis.training.run import train
 from visavis.training.tasks.avfr import AvfrTask
@@ -151,6 +158,16 @@ def test_losses_vanish_for_equal_pictures_and_weigh_regions():
     heavy = weight.clone()
     heavy[..., :32, :32] = 3
     assert pyramid_l1(wrong, picture, heavy) > pyramid_l1(wrong, picture, weight)
+
+
+def test_texture_asks_for_sharpness_and_not_for_the_place_of_edges():
+    """A shifted picture is as sharp as the truth, the mean of both is not: L1 of colours says the opposite."""
+    truth = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    shifted = truth.roll(1, 3)
+    mean = (truth + shifted) / 2
+    assert float(texture_l1(truth, truth)) == 0
+    assert texture_l1(mean, truth) > 5 * texture_l1(shifted, truth)
+    assert (mean - truth).abs().mean() < (shifted - truth).abs().mean()
 
 
 def test_every_loss_of_the_paper_reaches_the_network(shards: Path):

@@ -15,19 +15,15 @@ class SoundFeature(Protocol):
     """A window of sound around a frame's time, and what is made of it."""
 
     @property
-    def name(self) -> str:
-        """For people."""
-
-    @property
     def rate_hz(self) -> int:
         """Rate of the samples it is made of."""
 
     @property
-    def before(self) -> Fraction:
+    def before_s(self) -> Fraction:
         """Seconds of sound before a frame's time that it needs; a whole number of samples."""
 
     @property
-    def after(self) -> Fraction:
+    def after_s(self) -> Fraction:
         """Seconds of sound after a frame's time that it needs; a whole number of samples."""
 
     @property
@@ -44,16 +40,15 @@ class SoundFeature(Protocol):
 
 def window_samples(feature: SoundFeature) -> tuple[int, int]:
     """Samples before and after a frame's time that a feature needs."""
-    return round(feature.before * feature.rate_hz), round(feature.after * feature.rate_hz)
+    return round(feature.before_s * feature.rate_hz), round(feature.after_s * feature.rate_hz)
 
 
 class MelWindow:
     """AVFR-GAN's: log-mel over 200 ms centred on the frame (section 3, figure 3), ``float32 [80, 20]`` in [0, 1]."""
 
-    name = "mel"
     rate_hz = RATE_HZ
-    before = Fraction(WINDOW_SAMPLES // 2, RATE_HZ)
-    after = Fraction(WINDOW_SAMPLES - WINDOW_SAMPLES // 2, RATE_HZ)
+    before_s = Fraction(WINDOW_SAMPLES // 2, RATE_HZ)
+    after_s = Fraction(WINDOW_SAMPLES - WINDOW_SAMPLES // 2, RATE_HZ)
     shape = (MEL_BANDS, MEL_FRAMES)
 
     def compute(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:

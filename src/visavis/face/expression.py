@@ -7,7 +7,7 @@ weights: :func:`ExpressionSpace.of` expresses them in the coefficients of any fa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -72,10 +72,6 @@ class ExpressionSpace:
         modes = np.einsum("npd,mpd->nm", model.basis.astype(np.float64), weights * known.modes)
         spread = modes @ modes.T + _NOISE**2 * np.eye(len(modes))
         return cls(Measures.of(model), spread, np.linalg.inv(spread), known)
-
-    def shifted(self, by: Array) -> ExpressionSpace:
-        """The same on a face whose measures ``[k]`` differ by ``by`` where the coefficients are zero."""
-        return replace(self, measures=Measures(self.measures.offset + by, self.measures.rows))
 
     def strangeness(self, change: Array) -> float:
         """How far a change of shape ``[n]`` is from what faces do, in standard deviations over all coefficients."""

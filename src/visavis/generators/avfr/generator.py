@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -16,8 +16,10 @@ from visavis.audio.feature import MEL_WINDOW, SoundFeature
 from visavis.core.config import build
 from visavis.core.errors import FaceError
 from visavis.face.lids import Lids
+from visavis.face.lips import Lips
 from visavis.face.mesh import draw_mesh
 from visavis.face.morphable import LinearFaceModel
+from visavis.face.overlay import Patch
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import NAMED, AvfrConfig
 from visavis.generators.avfr.cost import gmac_of
@@ -37,11 +39,11 @@ class Prepared:
 
     Attributes:
         still: what the network made of it.
-        lids: of the source picture; None for networks without a mesh.
+        skin: of the source picture, laid over where lids and lips close; empty for networks without a mesh.
     """
 
     still: Still
-    lids: Lids | None
+    skin: tuple[Lids | Lips, ...]
 
 
 class AvfrGenerator(NetworkGenerator[AvfrNetwork, Prepared]):
@@ -125,13 +127,13 @@ class AvfrGenerator(NetworkGenerator[AvfrNetwork, Prepared]):
         motion, prior = self._detect(source)
         with self.engine.autocast():
             still = self.network.encode(self._picture(source), motion, prior)
-        lids = None
+        skin: tuple[Lids | Lips, ...] = ()
         if self.face_model is not None and source.mesh is not None:
-            lids = Lids(source.picture, source.mesh)
-        return Prepared(still, lids)
+            skin = Lids(source.picture, source.mesh), Lips(source.picture, source.mesh)
+        return Prepared(still, skin)
 
     def _render(self, person: Prepared, motions: Sequence[Motion], sound: NDArray[np.float32] | None) -> Tensor:
-        """Move the source, and close its lids at full resolution."""
+        """Move the source, and close its lids and lips at full resolution."""
         motion = motions[-1]
         mel = None if sound is None else torch.from_numpy(sound)[None, None].to(self.device)
         mesh = None
@@ -141,8 +143,9 @@ class AvfrGenerator(NetworkGenerator[AvfrNetwork, Prepared]):
         with self.engine.autocast():
             moved = KeypointMotion.of(motion, self.device)
             picture = self.network.render(person.still, moved, drawing, mel).picture.float()
-        if person.lids is not None and mesh is not None:
-            picture = _with_lids(picture, person.lids, mesh)
+        if mesh is not None:
+            for skin in person.skin:
+                picture = _overlaid(picture, skin.patches(mesh))
         return picture
 
     def _detect(self, observation: Observation) -> tuple[KeypointMotion, Tensor | None]:
@@ -175,10 +178,10 @@ class AvfrGenerator(NetworkGenerator[AvfrNetwork, Prepared]):
         return values, grey_as_tensor(draw_mesh(mesh, self.size), self.device)
 
 
-def _with_lids(picture: Tensor, lids: Lids, mesh: NDArray[np.float32]) -> Tensor:
-    """Lay the source's lids over a picture ``[1, 3, S, S]`` where the mesh closes them."""
+def _overlaid(picture: Tensor, patches: Iterable[Patch]) -> Tensor:
+    """Lay the source's own skin over a picture ``[1, 3, S, S]``."""
     picture = picture.contiguous()
-    for patch in lids.patches(mesh):
+    for patch in patches:
         height, width = patch.weight.shape[:2]
         here = picture[0, :, patch.top : patch.top + height, patch.left : patch.left + width]
         skin, weight = (

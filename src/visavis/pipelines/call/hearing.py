@@ -35,7 +35,7 @@ class Hearing:
     @property
     def wait(self) -> Fraction:
         """Seconds after a frame's time until all that it hears has been said."""
-        return self._feature.after
+        return self._feature.after_s
 
     def push(self, piece: Piece) -> None:
         """Take 48 kHz mono samples that do not overlap the last ones."""
@@ -51,7 +51,7 @@ class Hearing:
 
     def has(self, time: Fraction) -> bool:
         """Whether all sound around a frame is there."""
-        return self._reached >= (time + self._feature.after) * self._rate_hz
+        return self._reached >= (time + self._feature.after_s) * self._rate_hz
 
     def at(self, time: Fraction) -> NDArray[np.float32]:
         """The feature around ``time``, of silence where there is no sound yet; times must not decrease."""
