@@ -36,7 +36,7 @@ from visavis.enhance.super_resolution import Enlarger, enlarge, load_enlarger
 from visavis.evaluation.metrics.image import psnr, ssim
 from visavis.face.mesh import to_pixels
 from visavis.media.frame import Pixels
-from visavis.pipelines.reenact import to_pixels as to_picture
+from visavis.nn.pictures import to_pixels as to_picture
 from visavis.training.data.damage import soften
 from visavis.training.data.gaps import Stretch, load_stretches
 from visavis.training.data.large import LargeClip, halved, load_large

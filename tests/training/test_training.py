@@ -12,20 +12,21 @@ import numpy as np
 import pytest
 import torch
 
+from visavis.audio.feature import MEL_WINDOW
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import ConfigError, WeightsError
-from visavis.core.registry import generator_class
 from visavis.data.prepare.run import prepare
 from visavis.data.shards import Priors, read
 from visavis.drawn.synthetic import write_clip
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
+from visavis.generators.base import family_of
 from visavis.judges.perceptual.face import FaceDistance
 from visavis.media.reader import SoundReader
-from visavis.motion.types import KeypointMotion
+from visavis.motion.keypoints import KeypointMotion
+from visavis.nn.engine import Engine
 from visavis.nn.warp import coordinate_grid, sample
-from visavis.pipelines.describe import frame_cost
 from visavis.pipelines.load import load_generator
 from visavis.training.config import TrainConfig, read_config
 from visavis.training.data.dataset import Batch
@@ -95,7 +96,7 @@ def test_mel_of_a_shard_is_the_mel_of_the_stream(shards: Path, tmp_path: Path):
     priors = Priors.decode(record.priors)
     assert priors.mel is not None
     with SoundReader(clip, RATE_HZ) as sound:
-        window = SoundWindow(sound)
+        window = SoundWindow(sound, MEL_WINDOW)
         for frame in range(0, 10, 3):
             streamed = window.at(Fraction(frame, 25))
             np.testing.assert_allclose(priors.mel[:, 4 * frame : 4 * frame + 20], streamed, atol=1 / 255)
@@ -232,10 +233,10 @@ def test_a_keypoint_run_gives_weights_that_reenact(shards: Path, tmp_path: Path)
     config.write_text('task = "keypoint"\nbatch = 2\nstride = 2\nlog_every = 1\n[model]\npreset = "tiny"\n')
     report = train(config, shards, steps=2, out=tmp_path / "run", device="cpu")
     assert report is not None
-    generator = load_generator(report.weights, device="cpu")
+    generator = load_generator(report.weights, Engine("cpu"))
     assert (generator.family, generator.size) == ("keypoint", 64)
     seen = Observation(np.zeros((64, 64, 3), np.uint8))
-    assert generator.render(generator.prepare([seen]), generator.analyse(seen), None).shape == (1, 3, 64, 64)
+    assert generator.prepare([seen]).render([generator.analyse(seen)], None).shape == (64, 64, 3)
     assert cv2.imread(str(tmp_path / "run/sheets/step-00000002.png")).shape == (2 * 64, 3 * 64, 3)
 
 
@@ -265,8 +266,7 @@ def test_the_rows_of_the_ablation_cost_the_same():
     costs = []
     for path in sorted((RECIPES / "ablation").glob("[0-9]*.toml")):
         config = read_config(path)
-        network = generator_class(config.task).from_config(asdict(config.model)).network
-        costs.append(frame_cost(network)["per_frame"]["total"])
+        costs.append(family_of(config.task).cost_of(asdict(config.model)).gmac["per_frame"]["total"])
     assert max(costs) < 1.1 * min(costs)
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from visavis.core.errors import ConfigError
-from visavis.motion.types import KeypointMotion
+from visavis.motion.keypoints import KeypointMotion
 from visavis.nn.dense_motion import inverse_2x2
 from visavis.nn.thin_plate import evaluate, solve
 from visavis.nn.warp import coordinate_grid
