@@ -37,6 +37,7 @@ from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Frame, Pixels
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.motion.types import KeypointMotion
+from visavis.pipelines.call.bridge import layout_of
 from visavis.pipelines.call.choice import Moment
 from visavis.pipelines.call.decoder import CallDecoder
 from visavis.pipelines.call.encoder import CallEncoder
@@ -119,13 +120,12 @@ class Sparse:
         return GREY
 
     def _compare(self, coded: np.ndarray, true: np.ndarray) -> None:
-        layout, half = self._generator.layout, self._generator.size / 2
-        points = 2 * layout.keypoints
-        distance = (coded[:points] - true[:points]).reshape(-1, 2)
+        layout, half = layout_of(self._generator), self._generator.size / 2
+        distance = layout.of(coded, "keypoints") - layout.of(true, "keypoints")
         self.point_errors.append(float(np.linalg.norm(distance, axis=1).mean() * half))
         model = getattr(self._generator, "face_model", None)
         if model is not None:
-            a, b = (model.points(v[-layout.mesh :])[:468, :2] for v in (coded, true))
+            a, b = (model.points(v[layout.where("camera").start :])[:468, :2] for v in (coded, true))
             self.face_errors.append(float(np.linalg.norm(a - b, axis=1).mean() * half))
 
 

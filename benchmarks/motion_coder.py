@@ -22,6 +22,7 @@ from visavis.face.morphable import LinearFaceModel
 from visavis.generators.base import Generator
 from visavis.media.reader import VideoReader
 from visavis.pipelines.analyse import Analyser
+from visavis.pipelines.call.bridge import layout_of
 from visavis.pipelines.call.weights import WeightsId
 from visavis.pipelines.load import load_generator
 
@@ -53,10 +54,10 @@ def code(vectors: np.ndarray, table: MotionTable, step: int, group: int) -> tupl
     return spent, table.rebuild(np.concatenate(made), vectors[0])
 
 
-def error(model: LinearFaceModel, mesh: int, coded: np.ndarray, true: np.ndarray) -> float:
+def error(model: LinearFaceModel, mesh: slice, coded: np.ndarray, true: np.ndarray) -> float:
     """Mean distance of the face's points."""
     pairs = zip(coded[::EVERY], true[: len(coded) : EVERY], strict=True)
-    points = [(model.points(a[-mesh:])[:468, :2], model.points(b[-mesh:])[:468, :2]) for a, b in pairs]
+    points = [(model.points(a[mesh])[:468, :2], model.points(b[mesh])[:468, :2]) for a, b in pairs]
     return float(np.mean([np.linalg.norm(a - b, axis=1).mean() for a, b in points]) * 128)
 
 
@@ -69,16 +70,17 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=8)
     chosen = parser.parse_args()
     generator = load_generator(chosen.model)
-    layout, model = generator.layout, getattr(generator, "face_model", None)
+    layout, model = layout_of(generator), getattr(generator, "face_model", None)
     if model is None:
         raise SystemExit("only weights that carry a mesh can be measured")
-    table = table_for(WeightsId.of(chosen.model).sha256, layout.size, layout.keypoints)
+    table = table_for(WeightsId.of(chosen.model).sha256, layout)
     clips = [motion(p, generator) for p in pick_clips(chosen.dataset, chosen.split, 256, chosen.limit, Fraction(4))]
     print("| step | frames in a group | waits / ms | kbps | error / px | worst clip / px |\n|---|---|---|---|---|---|")
+    mesh = slice(layout.where("camera").start, layout.where("shape").stop)
     cases = [(step, GROUP_SIZES[-1]) for step in range(8, 17)] + [(14, group) for group in GROUP_SIZES[:-1]]
     for step, group in cases:
         coded = [code(clip, table, step, group) for clip in clips]
-        errors = [error(model, layout.mesh, made, clip) for (_, made), clip in zip(coded, clips, strict=True)]
+        errors = [error(model, mesh, made, clip) for (_, made), clip in zip(coded, clips, strict=True)]
         kbps = 8 * sum(spent for spent, _ in coded) / sum(len(made) for _, made in coded) * 25 / 1000
         wait = 40 * (group - 1)
         print(f"| {step} | {group} | {wait} | {kbps:.2f} | {np.mean(errors):.3f} | {max(errors):.3f} |", flush=True)

@@ -26,6 +26,8 @@ with atheris.instrument_imports(include=["visavis.codec"]):
 from test_gfv_sei import BASE_BITS, by_hand
 from test_golden_call import CALL
 
+from layouts import points
+
 FILE = Path(tempfile.mkdtemp()) / "call.vsv"
 
 
@@ -41,7 +43,7 @@ def read_call(data: bytes) -> None:
     assembler, references = PivotAssembler(), PivotStore()
     for packet in map(_parsed, CallReader(FILE)):
         if isinstance(packet, Header) and receiver is None:
-            receiver = MotionReceiver(packet, plain_table(4, 2), references.get)
+            receiver = MotionReceiver(packet, plain_table(points(2)), references.get)
         elif isinstance(packet, PivotFragment):
             pivot = assembler.push(packet)
             if pivot is not None and len(pivot.reference) == 4:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from layouts import morphable, points
 from made import made_shards
 from visavis.core.errors import ConfigError, DataError, WeightsError
 from visavis.drawn.synthetic import TalkingFace, draw, write_clip
@@ -24,7 +25,7 @@ from visavis.enhance.interpolation import (
     move,
 )
 from visavis.enhance.super_resolution import EnlargeConfig, Enlarger, enlarge, framed, load_enlarger, patches
-from visavis.motion.types import MotionLayout
+from visavis.motion.layout import PIXEL, Layout, Part
 from visavis.nn.cost import gmac
 from visavis.pipelines.call import between as call_between
 from visavis.pipelines.call import enlarge as call_enlarge
@@ -255,7 +256,7 @@ def test_data_that_cannot_teach_is_refused(tmp_path: Path):
 
 
 def test_frames_between_come_from_the_network_or_the_generator():
-    layout = MotionLayout(keypoints=3, jacobians=False)
+    layout = points(3)
     painted = np.full((12, 12, 3), 7, np.uint8)
 
     def gap(side: int) -> call_between.Gap:
@@ -266,6 +267,27 @@ def test_frames_between_come_from_the_network_or_the_generator():
     both = (draw(32, seed=0).astype(float) + draw(32, seed=1)) / 2
     assert np.abs(make(gap(32), lambda vector: painted) - both).max() <= 1
     assert make(gap(12), lambda vector: painted) is painted, "12 is no multiple of 8"
+
+
+def test_points_are_found_wherever_they_lie_in_a_motion():
+    """Behind other values they move the picture as they do alone."""
+    network = Interpolator(BetweenConfig.tiny()).eval()
+    behind = Layout("keypoints", (Part("camera", (2,), "mixed", PIXEL), *points(1).parts))
+    alone, shifted = np.array([[-0.2, 0.1], [0.2, 0.1]], np.float32), np.array([[9, 9, -0.2, 0.1], [7, 7, 0.2, 0.1]])
+    made = [
+        call_between.by_network(network, layout)(
+            call_between.Gap(draw(32, seed=0), draw(32, seed=1), *vectors.astype(np.float32), 0.5), lambda vector: None
+        )
+        for layout, vectors in ((points(1), alone), (behind, shifted))
+    ]
+    assert (made[0] == made[1]).all()
+
+
+def test_motion_without_keypoints_is_left_to_the_generator():
+    assert call_between.chosen("network", 2, morphable()) is call_between.by_motion
+    assert call_between.maker("network", 2, morphable()) == "motion"
+    assert call_between.maker("network", 2, points(3)) == "network"
+    assert call_between.maker("network", 0, points(3)) is None
 
 
 @pytest.mark.parametrize("side", [32, 64, 100, 128, 20])

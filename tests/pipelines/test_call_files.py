@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from layouts import points
 from made import run, tiny_weights
 from visavis.codec.bitstream import Kind, MotionGroup, PivotFragment, parse
 from visavis.codec.container import MARK, CallReader, CallWriter, record
@@ -31,7 +32,6 @@ from visavis.media.frame import Frame, Pixels
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.media.still import write_picture
 from visavis.media.writer import VideoWriter
-from visavis.motion.types import MotionLayout
 from visavis.pipelines.call.between import chosen as between_chosen
 from visavis.pipelines.call.enlarge import chosen as enlarge_chosen
 from visavis.weights.checkpoint import save
@@ -341,7 +341,7 @@ def test_small_networks_run_where_the_generator_does(monkeypatch: pytest.MonkeyP
         return self
 
     monkeypatch.setattr(torch.nn.Module, "to", to)
-    between_chosen("network", 2, MotionLayout(3, True, 0), "cuda")
+    between_chosen("network", 2, points(3), "cuda")
     enlarge_chosen("network", 256, 512, device="cuda")
     assert asked == ["cuda", "cuda"]
 

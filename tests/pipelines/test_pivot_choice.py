@@ -19,6 +19,7 @@ from visavis.drawn.synthetic import Pose, draw
 from visavis.face.pose import HeadAngles
 from visavis.generators.base import Generator
 from visavis.media.frame import Frame, Pixels
+from visavis.pipelines.call.bridge import layout_of
 from visavis.pipelines.call.choice import Moment, PivotChooser
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.painter import Painter
@@ -101,8 +102,8 @@ class Choice:
     """A chooser over a generator that is not asked to paint."""
 
     def __init__(self, generator: Generator, *, drop_db: float = NO_CHECK) -> None:
-        layout = generator.layout
-        table = plain_table(layout.size, layout.keypoints)
+        layout = layout_of(generator)
+        table = plain_table(layout)
         settings = CallSettings(kbps=50, angles=(10, 10, 10), quality_drop_db=drop_db)
         self.chooser = PivotChooser(Painter(generator, table, Mode.ADAPTIVE), settings, budget(50))
         self.picture = draw(64, 1)

@@ -18,6 +18,7 @@ from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Pixels
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.pipelines.call.between import chosen as between_chosen
+from visavis.pipelines.call.bridge import layout_of
 from visavis.pipelines.call.decoder import CallDecoder, filled
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.enlarge import PATCH, EnlargeChoice
@@ -101,7 +102,7 @@ class CallCodec:
     def _decode(self, packets: list[bytes], side: int, fps: Fraction, point: CallPoint, every: int) -> Iterator[Pixels]:
         generator, weights = _loaded(self.model)
         enlarge = enlarge_chosen(point.enlarge, generator.size, side, point.patch)
-        between = between_chosen("network", point.settings.interpolate, generator.layout)
+        between = between_chosen("network", point.settings.interpolate, layout_of(generator))
         with CallDecoder(generator, weights, between=between, every=every) as decoder:
             last: Pixels | None = None
             for frame in filled(decoder.play(packets), decoder, fps):

@@ -1,6 +1,7 @@
 """Frames between two that were sent (thesis, section 3.3.4).
 
-Either the generator paints them from motion on a straight line, or a small network makes them from their neighbours.
+Either the generator paints them from motion on a straight line, or a small network makes them from their neighbours and
+the keypoints of both; where motion has no keypoints, the generator does.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from visavis.codec.transform import POINTS, count_points
 from visavis.enhance.interpolation import MULTIPLE, Interpolator, Neighbours, load_interpolator
 from visavis.media.frame import Pixels
-from visavis.motion.types import KeypointMotion, MotionLayout
+from visavis.motion.layout import Layout
 from visavis.nn.denormals import denormals_flushed
 from visavis.pipelines.call.painter import Array
 from visavis.pipelines.reenact import to_pixels
@@ -55,17 +57,18 @@ def by_motion(gap: Gap, paint: Paint) -> Pixels:
     return paint(gap.vector)
 
 
-def by_network(network: Interpolator, layout: MotionLayout) -> Between:
+def by_network(network: Interpolator, layout: Layout) -> Between:
     """Make them from their neighbours, for a small part of what the generator costs.
 
     Args:
         network: in evaluation mode; the result is as exact as its weights.
-        layout: of the motion vectors. Pictures whose side is no multiple of 8 are left to the generator.
+        layout: of the motion vectors; it has keypoints. Pictures whose side is no multiple of 8 are left to the
+            generator.
     """
     weights = next(network.parameters())
 
     def points(vector: Array) -> Tensor:
-        return KeypointMotion.from_vector(vector[None], layout).points.to(weights)
+        return torch.from_numpy(np.ascontiguousarray(layout.of(vector[None], POINTS))).to(weights)
 
     def picture(pixels: Pixels) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(pixels)).to(weights).permute(2, 0, 1)[None] / 255
@@ -84,8 +87,15 @@ def by_network(network: Interpolator, layout: MotionLayout) -> Between:
     return make
 
 
-def chosen(choice: BetweenChoice, interpolated: int, layout: MotionLayout, device: str = "cpu") -> Between:
-    """The packaged network or the generator; no network is loaded for a call in which all frames are sent.
+def maker(choice: BetweenChoice, interpolated: int, layout: Layout) -> BetweenChoice | None:
+    """Who makes the frames between; None if all are sent. Without keypoints it is always the generator."""
+    if not interpolated:
+        return None
+    return choice if count_points(layout) else "motion"
+
+
+def chosen(choice: BetweenChoice, interpolated: int, layout: Layout, device: str = "cpu") -> Between:
+    """The packaged network or the generator, as :func:`maker` says; no network is loaded that is not needed.
 
     Args:
         choice: which.
@@ -93,6 +103,6 @@ def chosen(choice: BetweenChoice, interpolated: int, layout: MotionLayout, devic
         layout: of the call's motion vectors.
         device: that the network runs on; always in fp32, as exact as its weights.
     """
-    if choice == "motion" or not interpolated:
+    if maker(choice, interpolated, layout) != "network":
         return by_motion
     return by_network(load_interpolator().to(device), layout)

@@ -13,8 +13,9 @@ from visavis.core.errors import CodecError
 from visavis.media.frame import Frame
 from visavis.media.provenance import marks
 from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
-from visavis.pipelines.call.between import BetweenChoice
+from visavis.pipelines.call.between import BetweenChoice, maker
 from visavis.pipelines.call.between import chosen as between_chosen
+from visavis.pipelines.call.bridge import layout_of
 from visavis.pipelines.call.decoder import CallDecoder, filled
 from visavis.pipelines.call.enlarge import EnlargeChoice
 from visavis.pipelines.call.enlarge import chosen as enlarge_chosen
@@ -32,6 +33,7 @@ class DecodeReport:
         frames, fps, seconds, width, height: of the video.
         concealed: frames made up in place of lost ones.
         damaged: packets that could not be used.
+        between: who made the frames that were not sent: ``network`` or ``motion``; None if all were.
         ms_per_frame: mean milliseconds in ``decode``, ``prepare``, ``render`` and ``total`` (writing included).
     """
 
@@ -42,6 +44,7 @@ class DecodeReport:
     height: int
     concealed: int
     damaged: int
+    between: BetweenChoice | None
     ms_per_frame: dict[str, float]
 
     def as_json(self) -> dict[str, object]:
@@ -72,7 +75,8 @@ def decode_file(
         size: side of the pictures; None for the generator's own.
         device, precision, threads: as everywhere.
         force: replace an existing result.
-        between: whether the packaged network makes the frames that were not sent, or the generator.
+        between: whether the packaged network makes the frames that were not sent, or the generator; it does, too,
+            where motion has no keypoints.
         enlarge: whether the packaged network doubles pictures, or plain interpolation.
         progress: called with frames done and the expected total, or None when unknown.
 
@@ -87,7 +91,8 @@ def decode_file(
     generator = load_generator(named, device=device, precision=precision, threads=threads)
     side = size or header.size
     where = choose_device(device)
-    frames_between = between_chosen(between, header.interpolated, generator.layout, where)
+    layout = layout_of(generator)
+    frames_between = between_chosen(between, header.interpolated, layout, where)
     enlarged = enlarge_chosen(enlarge, header.size, side, device=where)
     with ExitStack() as stack:
         sound = CallSound(call) if header.has_sound else None
@@ -116,6 +121,7 @@ def decode_file(
         height=writer.height,
         concealed=decoder.tally.concealed + written - decoder.tally.frames,
         damaged=decoder.tally.damaged,
+        between=maker(between, header.interpolated, layout),
         ms_per_frame={name: round(ms / written, 2) for name, ms in stages.items()},
     )
 

@@ -18,6 +18,7 @@ from visavis.core.errors import CodecError
 from visavis.generators.base import Generator
 from visavis.media.frame import Frame
 from visavis.pipelines.call.between import Between, by_motion
+from visavis.pipelines.call.bridge import layout_of
 from visavis.pipelines.call.incoming import IncomingCall
 from visavis.pipelines.call.weights import WeightsId
 from visavis.pipelines.load import load_generator
@@ -73,7 +74,7 @@ class CallDecoder(Closing):
     ) -> None:
         self._generator, self._weights, self._between, self._every = generator, weights, between, every
         self._whole = whole
-        self._table = table_for(weights.sha256, generator.layout.size, generator.layout.keypoints)
+        self._table = table_for(weights.sha256, layout_of(generator))
         self._call: IncomingCall | None = None
         self._asks_for_header = False
         self.tally = ReceivedTally()

@@ -24,6 +24,7 @@ from visavis.face.types import Observation
 from visavis.generators.base import Generator, Prior
 from visavis.media.frame import Frame
 from visavis.pipelines.analyse import Analyser
+from visavis.pipelines.call.bridge import layout_of
 from visavis.pipelines.call.choice import Moment, PivotChooser
 from visavis.pipelines.call.hearing import Hearing
 from visavis.pipelines.call.opening import LIVE_LOOK_S, Group, Opening
@@ -73,7 +74,8 @@ class CallEncoder(Closing):
         sound_waits: whether sound waits for that, too, so that it lies beside its pictures, as it should in a file.
 
     Raises:
-        ConfigError: the generator's pictures cannot be pivots.
+        ConfigError: the generator's pictures cannot be pivots, or its motion cannot go in this mode.
+        CodecError: the motion table of the weights is damaged or does not fit them.
     """
 
     def __init__(
@@ -95,16 +97,17 @@ class CallEncoder(Closing):
                 f"weights for pictures of {generator.size} a side cannot call; even sides of {LEAST_SIDE} to "
                 f"{MOST_SIDE} can"
             )
-        layout = generator.layout
-        table = table_for(weights.sha256, layout.size, layout.keypoints)
+        layout = layout_of(generator)
+        table = table_for(weights.sha256, layout)
+        group = settings.group or group_for(settings.interpolate)
+        settings.check_motion(layout, group, weights.name)
         self.header = Header(
             mode=MODES[settings.mode],
             fps=fps,
             size=generator.size,
-            keypoints=layout.keypoints,
-            jacobians=layout.jacobians,
-            mesh=layout.mesh,
-            group=settings.group or group_for(settings.interpolate),
+            values=layout.size,
+            layout=layout.identity,
+            group=group,
             interpolated=settings.interpolate,
             has_sound=has_sound,
             weights=bytes.fromhex(weights.sha256),
