@@ -68,6 +68,8 @@ def prepare_for(command: str, folder: Path) -> None:
     """Make what a command reads and an earlier one of the README would have left."""
     if "call.vsv" in command and "-o call.vsv" not in command:
         assert run(words("visavis encode talking.mp4 -o call.vsv")) == 0
+    if "sei read" in command:
+        assert run(words("visavis sei write talking.mp4 -o told.mp4")) == 0
     if "tabulate" in command:
         (page,) = [c for c in COMMANDS if c.startswith("visavis study ") and "tabulate" not in c]
         assert run(words(page)) == 0
