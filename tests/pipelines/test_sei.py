@@ -145,6 +145,28 @@ def test_other_codings_and_motion_without_points_are_refused_in_one_line(
     assert os.listdir(tmp_path) == []
 
 
+def test_sound_that_a_container_cannot_hold_is_refused_in_one_line(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    (tmp_path / "in").mkdir()
+    video = tmp_path / "in/telephone.avi"
+    with av.open(str(video), "w") as file:
+        pictures, voice = file.add_stream("libx264", rate=25), file.add_stream("pcm_mulaw", rate=8000)
+        pictures.width = pictures.height = 256
+        pictures.pix_fmt, pictures.options, voice.layout = "yuv420p", {"bf": "0"}, "mono"
+        for frame in TalkingFace(1, 256).frames(3):
+            file.mux(pictures.encode(av.VideoFrame.from_ndarray(frame.pixels, format="rgb24")))
+        file.mux(pictures.encode(None))
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), format="s16", layout="mono")
+        silence.sample_rate, silence.pts = 8000, 0
+        file.mux([*voice.encode(silence), *voice.encode(None)])
+    command = ["sei", "write", video, "-o", tmp_path / "out.mp4", "--model", folder / "tiny.safetensors"]
+    assert run(command) == 1
+    printed = capfd.readouterr().err
+    assert "sound coded as pcm_mulaw" in printed and len(printed.splitlines()) == 1
+    assert os.listdir(tmp_path) == ["in"]
+
+
 def test_packets_are_taken_apart_by_hand():
     """A sequence of units after lengths of two bytes, and one with start codes; by ISO/IEC 14496-15 and Annex B."""
     first, slice_unit, message = b"\x67abc", b"\x65\x88slice", b"\1\2"

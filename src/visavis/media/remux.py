@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -113,11 +114,14 @@ class Remux:
                 if source.sound is not None:
                     self._sound = self._container.add_stream_from_template(source.sound)
                 self._container.start_encoding()
-        except OutputError as error:
+        except (OutputError, ValueError) as error:
             self._abandon()
-            sound = "" if source.sound is None else f" and sound as {source.sound.codec_context.name}"
+            if getattr(error.__cause__, "errno", None) == errno.ENOSPC:
+                raise
+            sound = "" if source.sound is None else f" beside sound coded as {source.sound.codec_context.name}"
             raise OutputError(
-                f"{self.path}: cannot hold pictures coded as {source.codec}{sound}; .mkv holds more"
+                f"{self.path}: cannot hold pictures coded as {source.codec}{sound}; choose another ending, or turn the "
+                "sound into AAC first"
             ) from error
         except BaseException:
             self._abandon()
