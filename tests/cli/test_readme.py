@@ -118,7 +118,7 @@ def test_every_verb_is_in_the_readme(capsys: pytest.CaptureFixture[str]):
     listed = set(re.findall(r"^\W*(\w+)  +", capsys.readouterr().out, re.MULTILINE))
     verbs = {command.split()[1] for command in COMMANDS}
     assert verbs and verbs <= listed | {"study", "weights"}
-    assert {"reenact", "encode", "decode", "prepare", "train", "evaluate", "rate", "study", "inspect"} <= verbs
+    assert {"reenact", "encode", "decode", "prepare", "train", "evaluate", "rate", "study", "inspect", "sei"} <= verbs
 
 
 @pytest.mark.parametrize("section, verbs", [("Reenact", ["reenact"]), ("Call", ["encode", "decode"])])
