@@ -14,9 +14,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from made import drawn_speech, talking_mesh, tiny_mesh
+from visavis.audio.feature import MEL_WINDOW
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.mfcc import mfcc
-from visavis.audio.feature import MEL_WINDOW
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import WeightsError
 from visavis.drawn.synthetic import Pose, TalkingFace, draw
