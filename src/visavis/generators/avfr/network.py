@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visavis.generators.avfr.config import AvfrConfig
-from visavis.generators.avfr.layers import Layers, blend, fill_behind
+from visavis.nn.composite import Layers, blend, fill_behind
 from visavis.generators.avfr.mesh import MeshControls, MeshModel
 from visavis.generators.avfr.sound import QueryEncoder, SoundEncoder
 from visavis.motion.keypoints import KeypointDetector

@@ -13,6 +13,7 @@ TASKS = {
     "between": "visavis.training.tasks.between:BetweenTask",
     "enlarge": "visavis.training.tasks.enlarge:EnlargeTask",
     "face": "visavis.training.tasks.face:FaceTask",
+    "headgan": "visavis.training.tasks.headgan:HeadganTask",
     "keypoint": "visavis.training.tasks.keypoint:KeypointTask",
     "sync": "visavis.training.tasks.sync:SyncTask",
 }
