@@ -142,9 +142,9 @@ def _share(name: str) -> float:
 
 def _invented(rng: np.random.Generator) -> str:
     """A word of two or three plain syllables."""
-    starts = "b c d f g k l m n p r s t v w z br dr fl gr pl pr sp st tr sh ch".split()
-    middles = "a e i o u a e i o u ee oo ai ou".split()
-    ends = ["", "", "", *"n m r l t s d k p".split(), "st", "nd"]
+    starts = [*"bcdfgklmnprstvwz", "br", "dr", "fl", "gr", "pl", "pr", "sp", "st", "tr", "sh", "ch"]
+    middles = [*"aeiouaeiou", "ee", "oo", "ai", "ou"]
+    ends = ["", "", "", *"nmrltsdkp", "st", "nd"]
     pick = [starts, middles, ends]
     return "".join(str(part[int(rng.integers(len(part)))]) for _ in range(int(rng.integers(1, 3))) for part in pick)
 

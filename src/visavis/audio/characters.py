@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -67,4 +68,4 @@ def edit_distance(heard: Sequence[object], said: Sequence[object]) -> int:
 
 def parts_needed(text: str) -> int:
     """Parts of sound that CTC needs at least for a text: one a character, and a blank between equal ones."""
-    return len(text) + sum(a == b for a, b in zip(text, text[1:], strict=False))
+    return len(text) + sum(a == b for a, b in pairwise(text))

@@ -10,9 +10,9 @@ by their definitions every 10 ms over 25 ms, and of twelve such moments around t
 ====== ==============================================================================================================
 
 Their definitions are pyAudioAnalysis's but for scales: energy is its logarithm, flux the root of its sum, chroma the
-share of power at a note, cepstra are of our 80 mel bands, and silence has a value in all of them. The numbers are brought to
-about unit scale by fixed constants, those of speech in real rooms, and cut off at five: none depends on the rest of
-the clip.
+share of power at a note, cepstra are of our 80 mel bands, and silence has a value in all of them. The numbers are
+brought to about unit scale by fixed constants, those of speech in real rooms, and cut off at five: none depends on the
+rest of the clip.
 """
 
 from __future__ import annotations

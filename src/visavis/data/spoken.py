@@ -1,8 +1,8 @@
 """Speech with its words: what a recogniser of characters learns from.
 
 A folder holds files ``spoken-00000.npz``, each some minutes of utterances at 16 kHz: ``sound`` is all of their samples
-one after the other, 8 bits each by the mu-law of G.711 (its continuous form); ``starts`` says where each begins, with the end
-of the last; ``info`` is JSON, a list with ``text``, ``voice`` and ``split`` of each.
+one after the other, 8 bits each by the mu-law of G.711 (its continuous form); ``starts`` says where each begins, with
+the end of the last; ``info`` is JSON, a list with ``text``, ``voice`` and ``split`` of each.
 """
 
 from __future__ import annotations
