@@ -216,20 +216,11 @@ def _spade_maker(config: HeadganConfig) -> Callable[[int, int], SpadeBlock]:
 class HeadganNetwork(nn.Module):
     """G of equation 2: F, the warp, and R."""
 
-    sound_mean: Tensor
-    sound_deviation: Tensor
-
     def __init__(self, config: HeadganConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("sound_mean", torch.zeros(config.sound))
-        self.register_buffer("sound_deviation", torch.ones(config.sound))
         self.flow = DenseFlow(config)
         self.renderer = Renderer(config)
-
-    def heard(self, features: Tensor) -> Tensor:
-        """Sound features ``[B, n]`` as they are, to what :meth:`render` takes."""
-        return (features - self.sound_mean) / self.sound_deviation
 
     def encode(self, picture: Tensor, face: Tensor, person: Tensor | None = None) -> Still:
         """Compute what depends on the reference alone.
@@ -276,7 +267,7 @@ class HeadganNetwork(nn.Module):
 
         Args:
             still, faces, motion: as for :meth:`warp`.
-            sound: ``h_t^(a)``, ``[B, n]``, each number with zero mean and unit deviation over speech; None is silence.
+            sound: ``h_t^(a)``, ``[B, n]``, of about unit scale; None, or zeros, where nothing is known of the sound.
         """
         warped = self.warp(still, faces, motion)
         return self.finish(still, warped, faces, motion, sound)

@@ -7,7 +7,7 @@ from them and the vertices when a batch is made.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from visavis.training.data.dataset import fitted, middle_of_lips, region_of
 from visavis.training.data.rasters import rasterise_all
-from visavis.training.data.windows import FaceShape, WindowClip, WindowDraw, Windows
+from visavis.training.data.windows import FaceShape, WindowClip, WindowDraw
 from visavis.training.task import TensorBatch
 
 _MOST_THREADS = 16
@@ -81,7 +81,7 @@ class Gathered:
         size, raster: sides of pictures and of face pictures, in pixels.
         mirrored: whether samples are ever mirrored.
         region_weight: how much more the mouth and the eyes count in the weight map.
-        hearing: mean and deviation ``float32 [n]`` of sound features, which are left with zero mean and unit deviation.
+        sound: numbers of a frame's sound features.
     """
 
     def __init__(
@@ -94,26 +94,24 @@ class Gathered:
         raster: int,
         mirrored: bool,
         region_weight: float,
-        hearing: tuple[Tensor, Tensor],
+        sound: int,
     ) -> None:
         self.size, self.region_weight, self.device = size, region_weight, device
         frames = [len(clip.pictures) for clip in clips]
         faces = [len(clip.faces) for clip in clips]
         self._starts, self._face_starts = np.cumsum([0, *frames]), np.cumsum([0, *faces])
         self.frames, self.faces, sides = int(self._starts[-1]), int(self._face_starts[-1]), 2 if mirrored else 1
-        mean, deviation = (x.float() for x in hearing)
 
         def room(*of: int, kind: torch.dtype = torch.uint8) -> Tensor:
             return torch.zeros(of, dtype=kind, device=device)
 
         self._pictures = room(self.frames, size, size, 3)
         self._masks = room(self.frames, *clips[0].segmentation.shape[1:])
-        self._sound = room(self.frames, len(mean), kind=torch.float32)
+        self._sound = room(self.frames, sound, kind=torch.float32)
         self._window = room(self.frames, clips[0].window.shape[1], kind=torch.int64)
         self._vertices = room(sides * self.faces, *clips[0].faces.shape[1:], kind=torch.float32)
         self._regions = room(sides * self.frames, size // 4, size // 4)
         self._mouths = room(sides * self.frames, 2, kind=torch.float32)
-        self._hearing = mean, deviation
         with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
             list(pool.map(self._fill, range(len(clips)), clips))
         triangles = torch.from_numpy(shape.triangles).to(device)
@@ -129,8 +127,7 @@ class Gathered:
         self._masks[here] = torch.from_numpy(clip.segmentation).to(self.device)
         self._window[here] = torch.from_numpy(clip.window + first).to(self.device)
         if clip.sound is not None:
-            mean, deviation = self._hearing
-            self._sound[here] = ((torch.from_numpy(clip.sound).float() - mean) / deviation).to(self.device)
+            self._sound[here] = torch.from_numpy(clip.sound).to(self.device)
         for side, faces in enumerate((clip.faces, clip.mirrored)):
             if faces is None or side * self.faces >= len(self._vertices):
                 continue
@@ -183,25 +180,9 @@ class Gathered:
         )
 
 
-def hearing_of(clips: Iterable[WindowClip], numbers: int) -> tuple[Tensor, Tensor]:
-    """Mean and deviation ``float32 [numbers]`` of the sound features of clips; 0 and 1 where nobody speaks."""
-    rows = [clip.sound for clip in clips if clip.sound is not None]
-    if not rows or not numbers:
-        return torch.zeros(numbers), torch.ones(numbers)
-    heard = np.concatenate(rows).astype(np.float64)
-    deviation = heard.std(0)
-    deviation[deviation < 1e-6] = 1
-    return torch.from_numpy(heard.mean(0)).float(), torch.from_numpy(deviation).float()
-
-
 def one_draw(clip: int, reference: int, driving: int) -> WindowDraw:
     """A pair of frames as they are: for measurements and sheets."""
     return WindowDraw(clip, (reference,), driving, np.ones(3, np.float32))
-
-
-def batch_of(windows: Windows, gathered: Gathered, step: int, count: int) -> WindowPicks:
-    """Batch number ``step`` of ``count`` samples."""
-    return gathered.picks(windows.draws(step, count))
 
 
 def _mirrored(x: Tensor, flips: Tensor, axis: int) -> Tensor:

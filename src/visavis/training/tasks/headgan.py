@@ -21,7 +21,7 @@ from visavis.generators.headgan.network import HeadganNetwork, Rendering, Still
 from visavis.judges.perceptual import PerceptualDistance, choose
 from visavis.training.config import TrainConfig
 from visavis.training.data.face_shape import face_shape, heard
-from visavis.training.data.gathered import Gathered, WindowBatch, WindowPicks, hearing_of, one_draw
+from visavis.training.data.gathered import Gathered, WindowBatch, WindowPicks, one_draw
 from visavis.training.data.windows import FaceShape, Loader, WindowClip, WindowDraw, Windows
 from visavis.training.head_losses import HeadganLosses, perceptual_distance, picture_losses, temporal_l1
 from visavis.training.losses import pyramid_l1
@@ -34,7 +34,6 @@ _SHEET_CLIPS = 6
 # Samples on which the weight of the perceptual term is measured.
 _MEASURED_BATCHES, _MEASURED_SAMPLES = 4, 16
 _PERCEPTUAL_WEIGHT = "perceptual.weight"
-_HEARING = ("sound_mean", "sound_deviation")
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,6 @@ class HeadganTask:
         clips: to learn from.
         shape: the face that was fitted to them.
         unseen: validation clips; the first of them are shown in sheets.
-        hearing: mean and deviation of the sound features; measured on ``clips`` if not given.
     """
 
     family = "headgan"
@@ -96,17 +94,12 @@ class HeadganTask:
         "picture": JudgeConfig("spade", 64, 4, "picture", "face", "hinge", 1.0, 10.0),
         "mouth": JudgeConfig("spade", 64, 4, "mouth", "sound", "hinge", 1.0, 10.0),
     }
-    of_data: ClassVar[tuple[str, ...]] = _HEARING
+    of_data: ClassVar[tuple[str, ...]] = ()
 
     done: float = 0.0
 
     def __init__(
-        self,
-        config: TrainConfig,
-        clips: list[WindowClip],
-        shape: FaceShape,
-        unseen: Sequence[WindowClip] = (),
-        hearing: tuple[Tensor, Tensor] | None = None,
+        self, config: TrainConfig, clips: list[WindowClip], shape: FaceShape, unseen: Sequence[WindowClip] = ()
     ) -> None:
         torch.manual_seed(config.seed)
         weights: HeadganLosses = config.losses
@@ -120,9 +113,6 @@ class HeadganTask:
             silent=config.data.silent,
         )
         self.network = HeadganNetwork(config.model)
-        self._hearing = hearing if hearing is not None else hearing_of(clips, config.model.sound)
-        for name, value in zip(_HEARING, self._hearing, strict=True):
-            getattr(self.network, name).copy_(value)
         self.judge: Panel | None = None
         if config.judges:
             self.judge = Panel(config.judges, {"face": 3, "sound": config.model.sound})
@@ -145,8 +135,7 @@ class HeadganTask:
         say(f"{len(clips)} clips, {sum(len(clip.pictures) for clip in clips)} frames in memory, {spoken} with speech")
         most = None if config.validate_every_s else _SHEET_CLIPS
         unseen = Loader(shape, before, 5 * config.stride, heard=hears).load(data, "val", most=most, needed=False)
-        hearing = (stored["hearing.mean"], stored["hearing.deviation"]) if "hearing.mean" in stored else None
-        task = cls(config, clips, shape, unseen, hearing)
+        task = cls(config, clips, shape, unseen)
         if _PERCEPTUAL_WEIGHT in stored:
             task._perceptual_weight = float(stored[_PERCEPTUAL_WEIGHT])
         return task
@@ -174,7 +163,7 @@ class HeadganTask:
             raster=config.model.raster,
             mirrored=mirrored,
             region_weight=config.region_weight,
-            hearing=self._hearing,
+            sound=config.model.sound,
         )
 
     def batch(self, step: int, count: int) -> WindowPicks:
@@ -290,19 +279,15 @@ class HeadganTask:
         return [] if self.judge is None else self.judge.groups()
 
     def fixed(self) -> Mapping[str, Tensor]:
-        """How sound features are scaled, and the weight of the perceptual term where it was measured."""
-        found = dict(zip(("hearing.mean", "hearing.deviation"), self._hearing, strict=True))
+        """The weight of the perceptual term where it was measured."""
         if self.config.losses.perceptual_share and self._perceptual_weight is not None:
-            found[_PERCEPTUAL_WEIGHT] = torch.tensor(self._perceptual_weight, dtype=torch.float64)
-        return found
+            return {_PERCEPTUAL_WEIGHT: torch.tensor(self._perceptual_weight, dtype=torch.float64)}
+        return {}
 
     @classmethod
     def fixed_in(cls, model: HeadganConfig, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """How sound features are scaled: the weights were trained with it."""
-        found = {name: tensors[name].float() for name in _HEARING if name in tensors}
-        if any(found.get(name) is None or found[name].shape != (model.sound,) for name in _HEARING):
-            return {}  # damaged weights are refused by name where all their tensors are loaded
-        return {"hearing.mean": found[_HEARING[0]], "hearing.deviation": found[_HEARING[1]]}
+        """Nothing: the face model is packaged by itself."""
+        return {}
 
     def plain_config(self) -> Mapping[str, Any]:
         """The network's shape."""
