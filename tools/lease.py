@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -43,7 +44,8 @@ def pack(
     *,
     every: int = 1,
     clips: Mapping[str, int] | None = None,
-    sound: bool = True,
+    sound: Literal["all", "speech", "none"] = "all",
+    spectrograms: bool = True,
 ) -> list[Path]:
     """Repack shards into tar files of at most ``most_mib``, each of which can travel alone.
 
@@ -53,7 +55,8 @@ def pack(
         most_mib: size of a piece.
         every: keep the priors of every so many frames; neighbours hardly differ, and priors are half of a shard.
         clips: most clips of one person, by the split; all of a split that is not named.
-        sound: whether the clips' sound goes along, which not every task hears; spectrograms do in any case.
+        sound: of which clips the sound goes along: all, those whose speaker is seen, or none; not every task hears.
+        spectrograms: whether these go along; who hears sound itself does not need them.
 
     Raises:
         DataError: ``out`` holds shards already, or a clip is larger than that by itself.
@@ -67,8 +70,9 @@ def pack(
             person, split = str(record.info["identity"]), str(record.info["split"])
             if kept[person] < (clips or {}).get(split, sys.maxsize):
                 kept[person] += 1
-                record = record if sound else replace(record, flac=None)
-                writer.add(record if every == 1 else thinned(record, every))
+                if sound == "none" or (sound == "speech" and not record.info.get("sound_is_speech")):
+                    record = replace(record, flac=None)
+                writer.add(record if every == 1 and spectrograms else thinned(record, every, spectrograms))
     pieces = sorted(out.glob("*.tar"))
     for piece in pieces:
         if piece.stat().st_size > most_mib * MIB:
@@ -76,12 +80,13 @@ def pack(
     return pieces
 
 
-def thinned(record: ClipRecord, every: int) -> ClipRecord:
+def thinned(record: ClipRecord, every: int, spectrograms: bool = True) -> ClipRecord:
     """A clip of whose frames all but every ``every``-th count as not seen, which codes to almost nothing."""
     priors = Priors.decode(record.priors)
     before = np.arange(len(priors.seen)) // every * every
     seen = priors.seen & (before == np.arange(len(before)))
     thin = replace(priors, seen=seen, mesh=priors.mesh[before], segmentation=priors.segmentation[before])
+    thin = thin if spectrograms else replace(thin, mel=None)
     return replace(record, priors=thin.encode())
 
 
@@ -184,7 +189,9 @@ def arguments() -> argparse.ArgumentParser:
     verb.add_argument("--most-mib", type=float, default=48, help="size of a piece; the checkout travels beside it")
     verb.add_argument("--every", type=int, default=1, help="keep every so many frames")
     verb.add_argument("--clips", action="append", default=[], type=_limit, help="SPLIT=N: most clips of one person")
-    verb.add_argument("--no-sound", action="store_true", help="leave the sound out; spectrograms stay")
+    verb.add_argument("--no-sound", action="store_true", help="leave the sound out")
+    verb.add_argument("--speech-only", action="store_true", help="only the sound of speakers who are seen")
+    verb.add_argument("--no-spectrograms", action="store_true", help="leave the spectrograms out")
     verb = verbs.add_parser("train", help="train until the time is nearly over")
     verb.add_argument("recipe", type=Path)
     verb.add_argument("--data", type=Path, required=True, help="folder of pieces")
@@ -214,7 +221,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 options.most_mib,
                 every=options.every,
                 clips=dict(options.clips),
-                sound=not options.no_sound,
+                sound="none" if options.no_sound else "speech" if options.speech_only else "all",
+                spectrograms=not options.no_spectrograms,
             ):
                 print(f"{piece}: {piece.stat().st_size / MIB:.1f} MiB")
         elif options.verb == "train":
