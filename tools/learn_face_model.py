@@ -242,7 +242,9 @@ def main() -> None:
     )
     chosen.output.chmod(0o644)
     print(f"{chosen.output}: {people} people, {chosen.output.stat().st_size} bytes")
-    print(f"{len(errors)} clips of others: mean vertex error {whole:.3f} px of {SIDE}, of lips in the picture {lips:.3f}")
+    print(
+        f"{len(errors)} clips of others: mean vertex error {whole:.3f} px of {SIDE}, of lips in the picture {lips:.3f}"
+    )
     if chosen.output.parent == PACKAGED:
         manifest = PACKAGED / "manifest.json"
         rows = json.loads(manifest.read_text(encoding="utf-8"))

@@ -175,5 +175,3 @@ def vertex_error(meshes: Array, fit: Fit, model: FaceModel | None = None) -> Arr
     apart = meshes[:, :SKIN_POINTS] - model.points(fit.camera, fit.identity, fit.expression)
     apart[..., 2] -= apart[..., 2].mean(-1, keepdims=True)
     return np.asarray(np.linalg.norm(apart, axis=-1).mean(-1), np.float32)
-
-

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -186,7 +187,7 @@ def _loaded(path: Path) -> FaceModel:
     return FaceModel(**arrays)
 
 
-def rotation_matrices(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+def rotation_matrices(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Rotations ``float64 [..., 3, 3]`` of rotation vectors ``[..., 3]`` in radians (Rodrigues)."""
     x, y, z = np.moveaxis(np.asarray(vectors, np.float64), -1, 0)
     nothing = np.zeros_like(x)
@@ -197,7 +198,7 @@ def rotation_matrices(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(np.eye(3) + sine * cross + cosine * (cross @ cross), np.float64)
 
 
-def rotation_vectors(matrices: NDArray[np.floating]) -> NDArray[np.float64]:
+def rotation_vectors(matrices: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Rotation vectors ``float64 [..., 3]`` of rotations ``[..., 3, 3]``, at most pi long; by way of quaternions."""
     m = np.asarray(matrices, np.float64)
     xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]

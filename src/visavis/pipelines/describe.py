@@ -15,6 +15,7 @@ from visavis.core.config import build
 from visavis.core.registry import generator_class
 from visavis.enhance.interpolation import BetweenConfig, Interpolator, Neighbours
 from visavis.enhance.super_resolution import EnlargeConfig, Enlarger
+from visavis.face.model3d import FaceModelConfig, FaceModelTensors
 from visavis.generators.avfr.config import NAMED
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
@@ -33,6 +34,7 @@ _OTHERS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
     "between": (BetweenConfig, Interpolator),
     "enlarge": (EnlargeConfig, Enlarger),
     "sync": (MouthSyncConfig, MouthSync),
+    "face-model": (FaceModelConfig, FaceModelTensors),
 }
 
 
@@ -84,6 +86,9 @@ def frame_cost(network: nn.Module) -> dict[str, dict[str, float]]:
     """
     if isinstance(network, FaceNetwork):
         return {"per_picture": _face_cost(network)}
+    if isinstance(network, FaceModelTensors):
+        products = network.identity.numel() + network.expression.numel()
+        return {"per_frame": _rounded({"points": products / 1e9})}
     if isinstance(network, Interpolator):
         return {"per_picture": _between_cost(network)}
     if isinstance(network, Enlarger):
