@@ -96,7 +96,7 @@ def turned(points: Floats, yaw: float, pitch: float) -> Floats:
     return np.asarray(points @ turn.T, np.float32)
 
 
-def head_record(name: str, split: str, frames: int, seed: int, speech: bool = True) -> tuple[ClipRecord, NDArray[np.uint8]]:
+def head_record(name: str, split: str, frames: int, seed: int) -> tuple[ClipRecord, NDArray[np.uint8]]:
     """A clip of a ball with a mouth that turns, with priors that say how; and its frames."""
     points, shape = sphere_face()
     rng = np.random.default_rng(seed)
@@ -104,7 +104,7 @@ def head_record(name: str, split: str, frames: int, seed: int, speech: bool = Tr
     pictures, meshes = [], []
     for frame in range(frames):
         mesh = turned(points, 0.5 * np.sin(frame / 3 + seed), 0.2 * np.cos(frame / 4))
-        pixels = np.full((64, 64, 3), rng.integers(0, 60, 3) * 0 + 30, np.uint8)
+        pixels = np.full((64, 64, 3), 30, np.uint8)
         for corners, colour in zip(shape.triangles, shape.colours, strict=True):
             flat = np.rint((mesh[corners, :2] + 1) * 32 * 16).astype(np.int32)
             a, b, c = flat
@@ -117,7 +117,7 @@ def head_record(name: str, split: str, frames: int, seed: int, speech: bool = Tr
     masks[:, 12:52, 12:52] = 255
     priors = Priors(np.ones(frames, bool), np.stack(meshes).astype(np.float32), masks, None)
     info = {"split": split, "identity": name, "frames": frames, "seconds": frames / 25, "frames_without_face": 0}
-    return ClipRecord(name, b"", priors.encode(), {**info, "sound_is_speech": speech}), np.stack(pictures)
+    return ClipRecord(name, b"", priors.encode(), {**info, "sound_is_speech": True}), np.stack(pictures)
 
 
 def write_heads(folder: Path, frames: int = 12) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from made_heads import grid_face, seeded
 from visavis.core.errors import ConfigError
+from visavis.face.raster import rasterise_batch
 from visavis.generators.headgan.config import NAMED, HeadganConfig
 from visavis.generators.headgan.layers import Spade as OnePassSpade
 from visavis.generators.headgan.motion import FaceMotion, doubled, face_motion, face_pictures, grid_of, halved
@@ -19,7 +20,6 @@ from visavis.generators.headgan.network import HeadganNetwork
 from visavis.nn.cost import gmac
 from visavis.nn.norms import Spade
 from visavis.nn.warp import sample
-from visavis.training.data.rasters import rasterise_all
 
 
 def inputs(config: HeadganConfig, batch: int = 1) -> dict[str, Tensor]:
@@ -91,7 +91,9 @@ def test_the_compact_shape_keeps_within_what_it_may_cost():
 @pytest.mark.parametrize("switch", ["mesh_flow", "residual", "layers", "composite", "sound", "fold"])
 def test_every_addition_can_be_switched_off(switch: str):
     off = {"layers": False} if switch == "composite" else {}
-    config = replace(HeadganConfig.tiny(), **off, **{switch: 1 if switch == "fold" else 0 if switch == "sound" else False})
+    config = replace(
+        HeadganConfig.tiny(), **off, **{switch: 1 if switch == "fold" else 0 if switch == "sound" else False}
+    )
     network = HeadganNetwork(config).eval()
     with torch.no_grad():
         picture = rendered(network)
@@ -163,7 +165,7 @@ def test_a_flow_in_pixels_means_the_same_at_every_scale():
 
 def drawn(points: np.ndarray, triangles: np.ndarray, side: int = 64) -> tuple[Tensor, Tensor, Tensor]:
     vertices, corners = torch.from_numpy(points)[None], torch.from_numpy(triangles)
-    return rasterise_all(vertices, corners, side), vertices, corners
+    return rasterise_batch(vertices, corners, side)[0], vertices, corners
 
 
 def test_a_face_that_has_moved_says_where_it_was_and_carries_its_surroundings():

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_heads import SOUND, TINY, head_record, sphere_face, write_heads
 from torch import Tensor
 
 import visavis.training
+from made_heads import SOUND, TINY, head_record, sphere_face, write_heads
 from visavis.core.errors import ConfigError
 from visavis.face.mirror import mirror_mesh
 from visavis.generators.headgan.network import HeadganNetwork
@@ -41,7 +41,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn_face(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a sphere in place of the packaged face model, and a tone in place of speech."""
     monkeypatch.setattr(headgan, "face_shape", lambda: sphere_face()[1])
-    monkeypatch.setattr(headgan, "heard", lambda: lambda samples, frames: np.ones((frames, SOUND), np.float32))
+    monkeypatch.setattr(headgan, "heard", lambda folder: lambda record: np.ones((100, SOUND), np.float32))
 
 
 def recipe(folder: Path) -> Path:
@@ -122,7 +122,9 @@ def test_sound_is_dropped_as_often_as_asked(shards: Path):
 
 def test_hinge_judges_lose_what_the_paper_says():
     """Equations 3 to 5, computed by hand."""
-    panel = Panel({"picture": JudgeConfig(width=2, blocks=1, loss="hinge"), "mouth": JudgeConfig(width=2, blocks=1)}, {})
+    panel = Panel(
+        {"picture": JudgeConfig(width=2, blocks=1, loss="hinge"), "mouth": JudgeConfig(width=2, blocks=1)}, {}
+    )
     real, made = torch.tensor([[0.5], [2.0]]), torch.tensor([[-2.0], [0.25]])
     hinge = panel.loss([torch.cat([real, made]), torch.zeros(0)])
     assert float(hinge) == pytest.approx((0.5 + 0) / 2 + (0 + 1.25) / 2)
@@ -133,7 +135,12 @@ def test_hinge_judges_lose_what_the_paper_says():
 
 def test_judges_join_when_their_time_has_come_and_see_what_they_are_given(shards: Path, tmp_path: Path):
     settings = [
-        *("judges.mouth.joins=0.5", "judges.mouth.given=sound", "judges.picture.given=face", "judges.picture.loss=hinge"),
+        *(
+            "judges.mouth.joins=0.5",
+            "judges.mouth.given=sound",
+            "judges.picture.given=face",
+            "judges.picture.loss=hinge",
+        ),
         "judges.picture.network=spade",
     ]
     task = started(read_config(recipe(tmp_path), settings), shards)

@@ -173,7 +173,7 @@ def _data(task: type[Task], values: Mapping[str, Any]) -> Any:
 
 
 def _judges(task: type[Task], values: Mapping[str, Any]) -> dict[str, JudgeConfig] | None:
-    """``[judges.NAME]``: changes of the task's own judge of that name, or another; all of the task's without a table."""
+    """``[judges.NAME]``: changes of the task's own judge of that name, or a new one; the task's own without a table."""
     if task.judges is None:
         if values.get("judges") is not None:
             raise ConfigError(f"unknown setting 'judges': task '{values.get('task', 'avfr')}' has no such tables")

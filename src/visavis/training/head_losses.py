@@ -1,4 +1,4 @@
-"""Losses of HeadGAN but for its judges (appendix A, equations 6 to 9), and those of ours that it can have beside them."""
+"""Losses of HeadGAN but for its judges (appendix A, equations 6 to 9), and those of ours beside them."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class Task(Protocol):
         """What the judge learns from: each of its logits is of real pictures, then of as many that were made."""
 
     def judge_groups(self) -> list[dict[str, Any]]:
-        """The judge's parameters for its optimiser; ``share`` of a group is its part of the learning rate, 1 without."""
+        """The judge's parameters for its optimiser; a group's ``share`` is its part of the learning rate, 1 without."""
 
     def fixed(self) -> Mapping[str, Tensor]:
         """What was learned from the data before the first step, and must be the same after a stop."""

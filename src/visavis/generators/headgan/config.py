@@ -30,7 +30,7 @@ class HeadganConfig:
         sound: numbers of a frame's sound features; 0 for a network that hears nothing.
         fold: 1 as published; 2 lets everything of tables 2 and 3 work at half of the size, with a last stage at the
             full one. Ours.
-        mesh_flow: inside the face the flow follows from the vertices of source and driving face; F gives the rest. Ours.
+        mesh_flow: inside the face the vertices of source and driving face give the flow; F adds the rest. Ours.
         residual: add a block's input to its output, which figure 7 does not. Ours.
         composite: blend the renderer's picture with the warped source by a predicted mask. Ours.
         layers: blend in a third layer, the source's background without its person, and let the source's segmentation

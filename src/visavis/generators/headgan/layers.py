@@ -36,10 +36,10 @@ class Encoder(nn.Module):
 
 
 class Spade(nn.Module):
-    """SPADE (Park et al. 2019): parameter-free batch norm, times gamma, plus beta, both convolved from a condition map.
+    """SPADE (Park et al. 2019): parameter-free batch norm, times gamma, plus beta, both convolved from a condition.
 
-    Gamma's bias begins near 1, where :class:`visavis.nn.norms.Spade` adds the 1 each time: the same, in one pass over the
-    features instead of three.
+    Gamma's bias begins near 1, where :class:`visavis.nn.norms.Spade` adds the 1 each time: the same in one pass
+    over the features instead of three.
 
     Args:
         channels: of the features.

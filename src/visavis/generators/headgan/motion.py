@@ -91,7 +91,7 @@ def _of_triangles(to: Tensor, there: Tensor) -> Tensor:
 
 
 def halved(flow: Tensor) -> Tensor:
-    """A flow in pixels ``[B, 2, h, w]`` for half of the side (section 3.3): averaged over 2x2 places, divided by two."""
+    """A flow in pixels ``[B, 2, h, w]`` for half of the side (section 3.3): averaged over 2x2, divided by two."""
     return F.avg_pool2d(flow, 2) / 2
 
 

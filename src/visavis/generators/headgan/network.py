@@ -164,7 +164,7 @@ class Renderer(nn.Module):
     def forward(
         self, faces: Tensor, motion: FaceMotion | None, warped: Warped, background: Tensor | None, sound: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Return R's picture ``[B, 3, S, S]`` in [0, 1] and, with a composite, the shares of it and the other layers."""
+        """Return R's picture ``[B, 3, S, S]`` in [0, 1] and, with a composite, the shares of it and other layers."""
         if motion is not None:
             faces = torch.cat([faces, motion.inside, motion.seen], 1)
         code = None

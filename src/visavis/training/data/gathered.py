@@ -16,12 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from visavis.face.raster import rasterise_batch
 from visavis.training.data.dataset import fitted, middle_of_lips, region_of
-from visavis.training.data.rasters import rasterise_all
 from visavis.training.data.windows import FaceShape, WindowClip, WindowDraw
 from visavis.training.task import TensorBatch
 
 _MOST_THREADS = 16
+#: Faces that are drawn together: what keeps the memory of it at some hundred MB.
+_DRAWN_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,12 @@ class Gathered:
         with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
             list(pool.map(self._fill, range(len(clips)), clips))
         triangles = torch.from_numpy(shape.triangles).to(device)
-        self._index = rasterise_all(self._vertices, triangles, raster)
+        self._index = torch.cat(
+            [
+                rasterise_batch(part, triangles, raster)[0].short()
+                for part in torch.split(self._vertices, _DRAWN_AT_ONCE)
+            ]
+        )
 
     def _fill(self, number: int, clip: WindowClip) -> None:
         here = slice(int(self._starts[number]), int(self._starts[number + 1]))
@@ -159,7 +166,7 @@ class Gathered:
         flips = flip.repeat_interleave(references + 1)
         gain = (picks.gain / 255).repeat_interleave(references + 1, 0)[:, None, None]
         pictures = _mirrored(self._pictures[both], flips, 2).float().mul_(gain).clamp_(0, 1).permute(0, 3, 1, 2)
-        pictures = pictures.unflatten(0, (count, references + 1))
+        pictures = pictures.reshape(count, references + 1, *pictures.shape[1:])
         sources, behind = picks.references.flatten(), flip.repeat_interleave(references)
         person = _enlarged(_mirrored(self._masks[sources], behind, 2), self.size) / 255
         there = (self.faces * picks.mirrored)[:, None]
@@ -169,7 +176,7 @@ class Gathered:
         return WindowBatch(
             references=pictures[:, :references],
             driving=pictures[:, references],
-            person=person[:, None].unflatten(0, (count, references)),
+            person=person.reshape(count, references, 1, self.size, self.size),
             reference_faces=self._vertices[own],
             faces=self._vertices[window],
             reference_index=self._index[own],

@@ -7,7 +7,7 @@ interpolated, so that windows are of consecutive frames all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -73,14 +73,14 @@ class Loader:
         before: how many frames a window reaches back.
         stride: every how many frames one is kept.
         mirrored: whether faces in a mirror are wanted too.
-        heard: features ``float32 [N, n]`` of sound ``float32 [640 N]`` at 16 kHz and its number of frames N, or None.
+        heard: sound features ``float32 [N, n]`` of a clip of N frames, or None where nobody speaks.
     """
 
     shape: FaceShape
     before: int
     stride: int
     mirrored: bool = False
-    heard: Callable[[Floats, int], Floats] | None = None
+    heard: Callable[[ClipRecord], Floats | None] | None = None
 
     def load(self, folder: Path, split: str, *, most: int | None = None, needed: bool = True) -> list[WindowClip]:
         """Decode the split's clips; arguments as of :func:`visavis.training.data.dataset.load_clips`."""
@@ -99,6 +99,7 @@ class Loader:
         # A window does not reach back to before the face was first seen.
         back = np.arange(-self.before, 1)
         numbers = np.maximum(np.array(kept)[:, None] + back, seen[0])
+        sound = None if self.heard is None else self.heard(record)
         wanted, window = np.unique(numbers, return_inverse=True)
         return WindowClip(
             str(record.info["identity"]),
@@ -107,14 +108,8 @@ class Loader:
             window.reshape(numbers.shape).astype(np.int64),
             between(self.shape.fitted, priors.mesh, seen, wanted),
             between(self.shape.fitted, mirror_mesh(priors.mesh), seen, wanted) if self.mirrored else None,
-            self._sound(record, len(priors.seen), kept),
+            None if sound is None else sound[kept],
         )
-
-    def _sound(self, record: ClipRecord, frames: int, kept: Sequence[int]) -> Floats | None:
-        samples = record.sound() if self.heard is not None and record.info.get("sound_is_speech") else None
-        if samples is None or self.heard is None:
-            return None
-        return self.heard(samples, frames)[list(kept)]
 
 
 def between(
@@ -161,12 +156,12 @@ class WindowDraw:
 class Windows:
     """Draws samples: any kept frame of a clip ends a window, and any others are its references.
 
-    What batch ``step`` holds depends on the seed and the step alone, so a run that resumes sees what it would have seen.
+    What batch ``step`` holds depends on the seed and the step alone: a run that resumes sees what it would have seen.
 
     Args:
         clips: from :meth:`Loader.load`.
         references: K.
-        far_share: how often the first reference is the one of several candidates that differs most from the driving face.
+        far_share: how often the first reference is the one of several candidates whose face differs most from the driving one.
         jitter: strength of the colour transforms, 0 for none.
         mirrored: how often a sample is seen in a mirror.
         silent: how often a sample that has sound is without it.

@@ -20,8 +20,9 @@ from visavis.generators.headgan.motion import FaceMotion, face_motion, face_pict
 from visavis.generators.headgan.network import HeadganNetwork, Rendering, Still
 from visavis.judges.perceptual import PerceptualDistance, choose
 from visavis.training.config import TrainConfig
-from visavis.training.data.face_shape import face_shape, heard
+from visavis.training.data.face_shape import face_shape
 from visavis.training.data.gathered import Gathered, WindowBatch, WindowPicks, one_draw
+from visavis.training.data.heard import heard
 from visavis.training.data.windows import FaceShape, Loader, WindowClip, WindowDraw, Windows
 from visavis.training.head_losses import HeadganLosses, perceptual_distance, picture_losses, temporal_l1
 from visavis.training.losses import pyramid_l1
@@ -127,7 +128,7 @@ class HeadganTask:
     @classmethod
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
         """Decode the clips into memory, fit the face to them, and build the networks."""
-        shape, hears = face_shape(), heard() if config.model.sound else None
+        shape, hears = face_shape(), heard(data) if config.model.sound else None
         before = config.model.memory + 1
         loader = Loader(shape, before, config.stride, bool(config.mirrored), hears)
         clips = loader.load(data, config.split)
