@@ -1,0 +1,24 @@
+"""The packaged face model as windows of frames need it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.face.fitting import fit_clip
+from visavis.face.model3d import load_face_model
+from visavis.face.nmfc import nmfc_colours
+from visavis.training.data.windows import FaceShape
+
+Floats = NDArray[np.float32]
+
+
+def face_shape() -> FaceShape:
+    """The packaged face model, fitted to each clip with one identity."""
+    model = load_face_model()
+
+    def fitted(meshes: Floats) -> Floats:
+        fit = fit_clip(meshes, model)
+        return model.points(fit.camera, fit.identity, fit.expression)
+
+    return FaceShape(np.asarray(model.triangles, np.int64), nmfc_colours(model), fitted)
