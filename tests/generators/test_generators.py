@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 
 from made import tiny_mesh
 from visavis.audio.feature import MEL_WINDOW, window_samples
+from visavis.face.nmfc import nmfc_colours
+from visavis.face.raster import rasterise
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.generators.base import Generator, Person
+from visavis.generators.headgan.config import HeadganConfig
+from visavis.generators.headgan.generator import HeadganGenerator
+from visavis.generators.headgan.motion import face_motion, face_pictures
 from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
 from visavis.media.frame import Pixels
 from visavis.motion.keypoints import KeypointMotion
@@ -38,6 +43,12 @@ def make_avfr(**changes: Any) -> AvfrGenerator:
     return generator
 
 
+def make_headgan(**changes: Any) -> HeadganGenerator:
+    from dataclasses import replace
+
+    return HeadganGenerator(replace(HeadganConfig.tiny(), **{"sound": 0, "hidden": 16, **changes}))
+
+
 MAKERS: dict[str, Callable[[], Any]] = {
     "avfr": make_avfr,
     "avfr without mesh motion": lambda: make_avfr(
@@ -49,6 +60,12 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "avfr without identity": lambda: make_avfr(identity_aware=False),
     "avfr without jacobians": lambda: make_avfr(jacobians=False),
     "keypoint": lambda: KeypointGenerator(KeypointConfig.tiny()),
+    "headgan": lambda: make_headgan(),
+    "headgan without layers": lambda: make_headgan(layers=False),
+    "headgan as published": lambda: make_headgan(
+        fold=1, mesh_flow=False, residual=False, composite=False, layers=False, sound_code=0
+    ),
+    "headgan without memory": lambda: make_headgan(memory=0),
 }
 
 
@@ -183,6 +200,8 @@ def forward(generator: Any, driving: int = 1) -> torch.Tensor:
         mels.append(torch.from_numpy(heard)[None, None])
         model = getattr(generator, "face_model", None)
         meshes.append(None if model is None else torch.from_numpy(model.fit(seen.mesh))[None])
+    if isinstance(generator, HeadganGenerator):
+        return headgan_forward(generator, pictures[0], priors[0][:, 1:], driving)
     if isinstance(generator, KeypointGenerator):
         still = network.encode(pictures[0], network.detect(pictures[0]))
         return network.render(still, network.detect(pictures[1])).picture  # type: ignore[no-any-return]
@@ -190,6 +209,25 @@ def forward(generator: Any, driving: int = 1) -> torch.Tensor:
     still = network.encode(pictures[0], source, priors[0])
     moved = network.detect(pictures[1], priors[1], meshes[1])
     return network.render(still, moved, drawings[1], mels[1]).picture  # type: ignore[no-any-return]
+
+
+def headgan_forward(
+    generator: HeadganGenerator, picture: torch.Tensor, person: torch.Tensor, driving: int
+) -> torch.Tensor:
+    """As the family renders, with gradients: the face of frame 0 driven to that of another frame."""
+    face, side = generator.face, generator.config.raster
+    triangles = torch.from_numpy(face.triangles.astype(np.int64))
+    colours = torch.from_numpy(nmfc_colours(face))
+    faces = []
+    for seed in (0, driving):
+        camera = np.array([0, 0, np.log(0.4), 0.1 * seed, 0.2 * seed, 0], np.float32)
+        faces.append(face.points(camera, np.zeros(len(face.identity)), 0.05 * seed * np.ones(len(face.expression))))
+    index = [torch.from_numpy(rasterise(each, face.triangles, side).index)[None] for each in faces]
+    vertices = [torch.from_numpy(each)[None] for each in faces]
+    still = generator.network.encode(picture, face_pictures(index[0][:, None], colours), person)
+    window = face_pictures(torch.stack([index[1]] * (generator.memory + 1), 1), colours)
+    motion = face_motion(index[1], vertices[1], vertices[0], triangles) if generator.config.mesh_flow else None
+    return generator.network.render(still, window, motion).picture
 
 
 def test_the_gradient_reaches_every_parameter(generator: Any):

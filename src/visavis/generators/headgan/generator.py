@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visavis.audio.feature import SoundFeature
-from visavis.audio.speech import SpeechFeatures
+from visavis.audio.speech import SIZE, SpeechFeatures
 from visavis.core.config import build
-from visavis.core.errors import FaceError
+from visavis.core.errors import ConfigError, FaceError
 from visavis.face.fitting import fit_clip, fit_frame
 from visavis.face.model3d import load_face_model
 from visavis.face.nmfc import nmfc_colours
@@ -56,6 +56,9 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
         config: shape of the network.
         network: weights; new ones when None.
         engine: where and how to compute; faces and their flow are computed in float32.
+
+    Raises:
+        ConfigError: a network that hears other sound than there is.
     """
 
     family = "headgan"
@@ -63,6 +66,8 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
     gmac_of = staticmethod(gmac_of)
 
     def __init__(self, config: HeadganConfig, network: HeadganNetwork | None = None, engine: Engine = PLAIN) -> None:
+        if config.sound not in (0, SIZE):
+            raise ConfigError(f"'sound' must be 0 or the {SIZE} numbers that speech is heard as, not {config.sound}")
         self.config = config
         super().__init__(network or HeadganNetwork(config), engine)
         self.memory = config.memory
