@@ -134,8 +134,7 @@ class Sparse:
 
     def _compare(self, coded: np.ndarray, true: np.ndarray) -> None:
         layout, half = self._generator.kind.layout, self._generator.size / 2
-        points = layout.part("keypoints").size
-        distance = (coded[:points] - true[:points]).reshape(-1, 2)
+        distance = layout.of(coded, "keypoints") - layout.of(true, "keypoints")
         self.point_errors.append(float(np.linalg.norm(distance, axis=1).mean() * half))
         model = getattr(self._generator, "face_model", None)
         if model is not None:

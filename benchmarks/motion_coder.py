@@ -53,10 +53,10 @@ def code(vectors: np.ndarray, table: MotionTable, step: int, group: int) -> tupl
     return spent, table.rebuild(np.concatenate(made), vectors[0])
 
 
-def error(model: LinearFaceModel, mesh: int, coded: np.ndarray, true: np.ndarray) -> float:
+def error(model: LinearFaceModel, mesh: slice, coded: np.ndarray, true: np.ndarray) -> float:
     """Mean distance of the face's points."""
     pairs = zip(coded[::EVERY], true[: len(coded) : EVERY], strict=True)
-    points = [(model.points(a[-mesh:])[:468, :2], model.points(b[-mesh:])[:468, :2]) for a, b in pairs]
+    points = [(model.points(a[mesh])[:468, :2], model.points(b[mesh])[:468, :2]) for a, b in pairs]
     return float(np.mean([np.linalg.norm(a - b, axis=1).mean() for a, b in points]) * 128)
 
 
@@ -72,10 +72,10 @@ def main() -> None:
     layout, model = generator.kind.layout, getattr(generator, "face_model", None)
     if model is None:
         raise SystemExit("only weights that carry a mesh can be measured")
-    mesh = layout.size - layout.where("camera").start
-    table = table_for(WeightsId.of(chosen.model).sha256, layout.size, layout.part("keypoints").shape[0])
+    table = table_for(WeightsId.of(chosen.model).sha256, layout)
     clips = [motion(p, generator) for p in pick_clips(chosen.dataset, chosen.split, 256, chosen.limit, Fraction(4))]
     print("| step | frames in a group | waits / ms | kbps | error / px | worst clip / px |\n|---|---|---|---|---|---|")
+    mesh = slice(layout.where("camera").start, layout.where("shape").stop)
     cases = [(step, GROUP_SIZES[-1]) for step in range(8, 17)] + [(14, group) for group in GROUP_SIZES[:-1]]
     for step, group in cases:
         coded = [code(clip, table, step, group) for clip in clips]

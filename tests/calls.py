@@ -36,7 +36,6 @@ def avfr() -> Generator:
     torch.manual_seed(0)
     generator = AvfrGenerator(AvfrConfig.tiny())
     generator.network.mesh_model.mean.copy_(torch.from_numpy(tiny_mesh()))
-    generator.refresh()
     return generator
 
 

@@ -86,7 +86,8 @@ def learn(clips: list[tuple[Array, Array]], generator: AvfrGenerator) -> MotionT
     """The table of a generator from its motions."""
     layout, model = generator.kind.layout, generator.face_model
     assert model is not None
-    points, others = layout.part("keypoints").size, layout.where("camera").start
+    # Keypoints come first, then jacobians; camera and shape, which are the mesh values, last.
+    points, others = layout.where("keypoints").stop, layout.where("camera").start
     mesh = layout.size - others
     metric = np.mean([movement(model, values[len(values) // 2]) for values, _ in clips[::4]], 0)
     analysis, inverse = principal_components([values.astype(np.float64) for values, _ in clips], metric)
@@ -94,7 +95,7 @@ def learn(clips: list[tuple[Array, Array]], generator: AvfrGenerator) -> MotionT
     change = np.concatenate(changes)
     from_mesh = regression(change[:, others:] @ analysis.T, change[:, :others], 1e-3)
     from_points = regression(change[:, :points], change[:, points:], 1e-4)
-    plain = plain_table(layout.size, points // 2)
+    plain = plain_table(layout)
     table = MotionTable(
         mean=np.concatenate([np.zeros(others), np.mean([values.mean(0) for values, _ in clips], 0)]).astype(np.float32),
         analysis=np.concatenate([np.zeros((mesh, others)), analysis], 1).astype(np.float32),
@@ -103,6 +104,7 @@ def learn(clips: list[tuple[Array, Array]], generator: AvfrGenerator) -> MotionT
         levels=np.repeat(plain.levels[:, :1], mesh, 1),
         absolute=np.repeat(plain.absolute[:, :1], mesh, 1),
         offsets=plain.offsets,
+        layout=layout,
     )
     whole = [np.pad(values, ((0, 0), (others, 0))) for values, _ in clips[::LEVEL_CLIPS]]
     return learn_levels(table, [table.analyse(values) for values in whole])

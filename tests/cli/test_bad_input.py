@@ -45,6 +45,8 @@ BAD_WEIGHTS = {
     "config.safetensors": "widdths",
 }
 
+SEI = "sei write {driving} -o {out}/out.mp4 --model {model}"
+
 NOT_PUBLISHED = ("missing.pth", "folder.mp4", "empty.mp4", "code.pth", "text.mp4", "tiny.safetensors")
 
 CASES = [
@@ -73,6 +75,12 @@ CASES = [
     ("prepare . -o folder.mp4", "folder.mp4"),
     *((f"train {name} --data . --out {{out}}/run", name) for name in ("missing.toml", "folder.mp4", "broken.toml")),
     ("train unknown.toml --data . --out {out}/run", "stepz"),
+    *((SEI.format(**{**GOOD, "driving": name}, out="{out}"), named) for name, named in BAD_DRIVINGS.items()),
+    *((SEI.format(**{**GOOD, "model": name}, out="{out}"), named) for name, named in BAD_WEIGHTS.items()),
+    (SEI.format(**{**GOOD, "driving": "portrait.png"}, out="{out}"), "portrait.png"),
+    ("sei write driving.mp4 -o {out}/out.webm --model tiny.safetensors", "out.webm"),
+    ("sei write driving.mp4 -o driving.mp4 --force --model tiny.safetensors", "driving.mp4"),
+    *((f"sei read {name}", name) for name in ("missing.mp4", "folder.mp4", "empty.mp4", "text.mp4", "portrait.png")),
     ("evaluate --data missing --split val --model copy", "missing"),
     ("evaluate --data text.mp4 --split val --model copy", "text.mp4"),
 ]

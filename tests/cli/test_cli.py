@@ -30,6 +30,7 @@ VERBS = (
     "doctor",
     "weights",
     "study",
+    "sei",
 )
 
 
@@ -65,6 +66,7 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
         (["no-such-verb"], "no-such-verb"),
         (["weights", "bend"], "bend"),
         (["study", "tabulate"], "answers"),
+        (["sei", "write"], "video"),
     ],
 )
 def test_wrong_use_exits_with_2_and_one_line(arguments: list[str], names: str, capsys: pytest.CaptureFixture[str]):
@@ -75,7 +77,7 @@ def test_wrong_use_exits_with_2_and_one_line(arguments: list[str], names: str, c
     assert names in printed.err
 
 
-@pytest.mark.parametrize("arguments", [[], ["weights"], ["study"]])
+@pytest.mark.parametrize("arguments", [[], ["weights"], ["study"], ["sei"]])
 def test_nothing_asked_for_is_answered_with_help(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     assert run(arguments) == 2
     printed = capsys.readouterr()

@@ -68,6 +68,8 @@ def prepare_for(command: str, folder: Path) -> None:
     """Make what a command reads and an earlier one of the README would have left."""
     if "call.vsv" in command and "-o call.vsv" not in command:
         assert run(words("visavis encode talking.mp4 -o call.vsv")) == 0
+    if "sei read" in command:
+        assert run(words("visavis sei write talking.mp4 -o told.mp4")) == 0
     if "tabulate" in command:
         (page,) = [c for c in COMMANDS if c.startswith("visavis study ") and "tabulate" not in c]
         assert run(words(page)) == 0
@@ -116,7 +118,7 @@ def test_every_verb_is_in_the_readme(capsys: pytest.CaptureFixture[str]):
     listed = set(re.findall(r"^\W*(\w+)  +", capsys.readouterr().out, re.MULTILINE))
     verbs = {command.split()[1] for command in COMMANDS}
     assert verbs and verbs <= listed | {"study", "weights"}
-    assert {"reenact", "encode", "decode", "prepare", "train", "evaluate", "rate", "study", "inspect"} <= verbs
+    assert {"reenact", "encode", "decode", "prepare", "train", "evaluate", "rate", "study", "inspect", "sei"} <= verbs
 
 
 @pytest.mark.parametrize("section, verbs", [("Reenact", ["reenact"]), ("Call", ["encode", "decode"])])

@@ -20,11 +20,14 @@ with atheris.instrument_imports(include=["visavis.codec"]):
     from visavis.codec.receiver import MotionReceiver
     from visavis.codec.sei.annex_b import Standard, extract
     from visavis.codec.sei.gfv import GfvReader
+    from visavis.codec.sei.packets import Packing
     from visavis.codec.transform import plain_table
     from visavis.core.errors import CodecError
 
 from test_gfv_sei import BASE_BITS, by_hand
 from test_golden_call import CALL
+
+from layouts import points
 
 FILE = Path(tempfile.mkdtemp()) / "call.vsv"
 
@@ -41,7 +44,7 @@ def read_call(data: bytes) -> None:
     assembler, references = PivotAssembler(), PivotStore()
     for packet in map(_parsed, CallReader(FILE)):
         if isinstance(packet, Header) and receiver is None:
-            receiver = MotionReceiver(packet, plain_table(4, 2), references.get)
+            receiver = MotionReceiver(packet, plain_table(points(2)), references.get)
         elif isinstance(packet, PivotFragment):
             pivot = assembler.push(packet)
             if pivot is not None and len(pivot.reference) == 4:
@@ -60,9 +63,12 @@ def _parsed(packet: bytes) -> object:
 
 
 def read_sei(data: bytes) -> None:
-    """Messages within an elementary stream, and the bytes as one message."""
+    """Messages within an elementary stream and within packets, and the bytes as one message."""
     for standard in Standard:
         reader = GfvReader()
+        for size in (0, 1, 2, 4):
+            packing = Packing(standard, size)
+            _caught(lambda packing=packing: [packing.extract(data), [packing.insert(data, [b"\1"])]])
         for picture in _caught(lambda standard=standard: extract(data, standard)):
             for payload in picture:
                 _caught(lambda payload=payload, reader=reader: [reader.read(payload)])

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from layouts import six_values
 from visavis.codec.learn import learn_levels, principal_components, regression
 from visavis.codec.motion_coder import MotionEncoder
 from visavis.codec.transform import MotionTable, plain_table
@@ -40,7 +41,7 @@ def test_what_follows_from_something_is_found():
 
 def test_learned_levels_save_bits_on_other_motion(clips: list[np.ndarray]):
     analysis, inverse = principal_components(clips[:5], np.eye(6) * 128**2)
-    plain = plain_table(6, 1)
+    plain = plain_table(six_values())
     table = replace(plain, analysis=analysis.astype(np.float32), synthesis=inverse.T.astype(np.float32))
     learned = learn_levels(table, [table.analyse(clip.astype(np.float32)) for clip in clips[:5]])
     motion = table.analyse(clips[5].astype(np.float32))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import constriction
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.fft import dct
 
+from layouts import morphable, points
 from visavis.codec.bases import DEPARTING, STEADY
 from visavis.codec.entropy import (
     LEAST_LEVEL,
@@ -33,14 +36,17 @@ from visavis.codec.motion_coder import (
 )
 from visavis.codec.transform import GROUP_SIZES, MotionTable, packaged_table, plain_table
 from visavis.core.errors import CodecError
+from visavis.motion.layout import PIXEL, Layout, Part
+from visavis.pipelines.load import load_generator
 from visavis.weights.store import packaged
 
 COMPONENTS = 12
+LAYOUT = Layout("keypoints", (*points(2).parts, Part("shape", (8,), "coefficient", PIXEL)))
 
 
 @pytest.fixture(scope="module")
 def table() -> MotionTable:
-    return plain_table(COMPONENTS, 2)
+    return plain_table(LAYOUT)
 
 
 def head(frames: int, seed: int = 0) -> np.ndarray:
@@ -188,7 +194,7 @@ def test_a_lost_group_does_not_stop_those_after_it_and_an_absolute_one_heals(tab
 @settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(GROUP_SIZES), st.integers(0, 31), st.integers(0, 7))
 def test_any_payload_is_motion_or_one_error(payload: bytes, frames: int, step: int, bias: int):
-    decoder = MotionDecoder(plain_table(COMPONENTS, 2))
+    decoder = MotionDecoder(plain_table(LAYOUT))
     for _ in range(3):
         try:
             group = decoder.decode(payload, frames, step, bias)
@@ -204,8 +210,11 @@ def test_groups_and_steps_that_are_not_are_refused(table: MotionTable):
             MotionDecoder(table).decode(b"", frames, step, bias)
 
 
+THREE_POINTS = Layout("keypoints", (*points(3).parts, Part("shape", (4,), "coefficient", PIXEL)))
+
+
 def test_a_plain_table_is_the_vector_itself():
-    table = plain_table(10, 3)
+    table = plain_table(THREE_POINTS)
     vectors = np.random.default_rng(0).uniform(-1, 1, (5, 10)).astype(np.float32)
     assert np.allclose(table.analyse(vectors), 128 * vectors, atol=1e-4)
     assert np.allclose(table.rebuild(table.analyse(vectors), vectors[0]), vectors, atol=1e-6)
@@ -214,16 +223,55 @@ def test_a_plain_table_is_the_vector_itself():
     assert np.allclose(made[:, 6:], vectors[0, 6:])
 
 
+def test_a_plain_table_counts_each_value_by_its_scale_and_leaves_out_what_is_held():
+    table, noise = plain_table(morphable()), np.random.default_rng(0)
+    assert (table.size, table.components, table.levels.shape) == (8, 4, (15, 4))
+    pivot, vectors = (noise.uniform(-1, 1, shape).astype(np.float32) for shape in (8, (5, 8)))
+    sent = [3, 4, 6, 7]
+    assert np.allclose(table.analyse(vectors), vectors[:, sent] / [0.1, 0.1, 0.25, 0.25], rtol=1e-6)
+    made = table.rebuild(table.analyse(vectors), pivot)
+    assert np.allclose(made[:, sent], vectors[:, sent], atol=1e-6)
+    assert (made[:, [0, 1, 2, 5]] == pivot[[0, 1, 2, 5]]).all()
+
+
+def test_values_that_are_held_take_no_bits():
+    person = Layout("keypoints", (Part("identity", (50,), "coefficient", PIXEL, held=True), *LAYOUT.parts))
+    motion = head(8) / 128
+    beside = np.concatenate([np.random.default_rng(1).uniform(-9, 9, (8, 50)).astype(np.float32), motion], 1)
+    coded = [
+        MotionEncoder(table).encode(table.analyse(vectors), 12)[0]
+        for table, vectors in ((plain_table(LAYOUT), motion), (plain_table(person), beside))
+    ]
+    assert coded[0] == coded[1]
+
+
+def test_points_of_the_thesis_are_put_where_the_layout_has_them():
+    layout = Layout("keypoints", (Part("camera", (6,), "mixed", PIXEL), *points(3).parts))
+    vectors = np.random.default_rng(0).uniform(-1, 1, (5, 12)).astype(np.float32)
+    made = plain_table(layout).rebuild_from_points(vectors[:, 6:], vectors[0])
+    assert np.allclose(made[:, 6:], vectors[:, 6:]) and np.allclose(made[:, :6], vectors[0, :6])
+
+
+def test_a_table_of_other_motion_is_refused_in_words():
+    data = plain_table(THREE_POINTS).to_bytes()
+    for other in (points(3), Layout("keypoints", (*points(2).parts, Part("shape", (6,), "coefficient", PIXEL)))):
+        with pytest.raises(CodecError, match="is of 10 values, 6 of them of keypoints, and their motion has"):
+            MotionTable.from_bytes(data, "", other)
+    short = replace(plain_table(THREE_POINTS), levels=np.zeros((14, 10), np.int16))
+    with pytest.raises(CodecError, match="damaged"):
+        MotionTable.from_bytes(short.to_bytes(), "", THREE_POINTS)
+
+
 def test_packaged_weights_with_a_mesh_have_a_motion_table():
     """Without one their motion is coded value by value, at several times the bits."""
     for entry in packaged().values():
         if entry.family == "avfr":
             hint = f"run: python tools/learn_motion_table.py SHARDS --model {entry.name}"
-            assert packaged_table(entry.sha256) is not None, hint
+            assert packaged_table(entry.sha256, load_generator(entry.name).kind.layout) is not None, hint
 
 
 def test_what_the_components_leave_out_comes_from_the_pivot():
-    table = packaged_table(packaged()["avfr-256"].sha256)
+    table = packaged_table(packaged()["avfr-256"].sha256, load_generator("avfr-256").kind.layout)
     assert table is not None
     pivot = np.random.default_rng(0).uniform(-0.2, 0.2, table.size).astype(np.float32)
     assert np.allclose(table.rebuild(table.analyse(pivot[None]), pivot), pivot, atol=1e-4)
@@ -232,14 +280,14 @@ def test_what_the_components_leave_out_comes_from_the_pivot():
 
 
 def test_tables_come_back_from_their_bytes_and_are_known_by_what_is_in_them():
-    table = plain_table(10, 3)
-    again = MotionTable.from_bytes(table.to_bytes(), "ab")
+    table = plain_table(THREE_POINTS)
+    again = MotionTable.from_bytes(table.to_bytes(), "ab", THREE_POINTS)
     assert again.identity == table.identity
     assert (again.levels == table.levels).all()
     assert again.weights == "ab"
-    assert plain_table(11, 3).identity != table.identity
+    assert plain_table(points(5)).identity != table.identity
     with pytest.raises(CodecError, match="damaged"):
-        MotionTable.from_bytes(table.to_bytes()[:-9], "")
+        MotionTable.from_bytes(table.to_bytes()[:-9], "", THREE_POINTS)
 
 
 def test_units_hold_256_to_a_pixel():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from layouts import six_values
 from visavis.codec.bitstream import (
     FRAGMENT_BYTES,
     MOST_PACKET_BYTES,
@@ -38,9 +40,8 @@ HEADER = Header(
     mode=Mode.ADAPTIVE,
     fps=Fraction(30000, 1001),
     size=256,
-    keypoints=10,
-    jacobians=True,
-    mesh=46,
+    values=106,
+    layout=b"abcdefgh",
     group=8,
     interpolated=1,
     has_sound=True,
@@ -57,10 +58,10 @@ PACKETS: list[Packet] = [
     Request(Wanted.PIVOT, 4),
     End(1234),
 ]
-#: Frozen: another decoder was written against these, and files of version 1 hold them.
+#: Frozen: another decoder was written against these, and files of version 2 hold them.
 GOLDEN = {
-    "header": "000100b0ea01e90780020a012e080101000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-    "313233343536373808617666722d323536",
+    "header": "000200b0ea01e90780026a0801016162636465666768000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c"
+    "1d1e1f313233343536373808617666722d323536",
     "pivot": "230002616263",
     "motion": "4bc8ae0102",
     "points": "6207" + "00" * 80,
@@ -91,7 +92,7 @@ def test_golden_packets_are_written_and_read_for_ever():
 
 def test_golden_motion_is_read_the_same_for_ever():
     """Whole numbers alone decide these frames, so they are the same on every machine."""
-    table, reference = plain_table(6, 1), np.full(6, 32, np.int64)
+    table, reference = plain_table(six_values()), np.full(6, 32, np.int64)
     decoder = MotionDecoder(table)
     for (payload, frames, step, bias, absolute), wanted in GOLDEN_MOTION.items():
         group = decoder.decode(bytes.fromhex(payload), frames, step, bias, reference if absolute else None)
@@ -99,7 +100,7 @@ def test_golden_motion_is_read_the_same_for_ever():
 
 
 def test_golden_motion_is_what_the_encoder_writes():
-    encoder = MotionEncoder(plain_table(6, 1), thrift=0)
+    encoder = MotionEncoder(plain_table(six_values()), thrift=0)
     frames = np.outer(np.arange(1, 9), [1, -0.5, 0.25, 0, 2, -3]).astype(np.float32)
     written = []
     for part, step, reference in ((frames, 16, np.full(6, 32, np.int64)), (frames[:3:-1], 12, None)):
@@ -118,11 +119,30 @@ def test_zigzag_comes_back(value: int):
     assert unzigzag(zigzag(value)) == value
 
 
-def test_a_header_of_another_version_is_named():
+@pytest.mark.parametrize("version", [1, 9])
+def test_a_header_of_another_version_is_named(version: int):
     data = bytearray(HEADER.to_bytes())
-    data[1] = 9
-    with pytest.raises(CodecError, match="version 9"):
+    data[1] = version
+    with pytest.raises(CodecError, match=f"version {version} of the format; this visavis reads version 2"):
         parse(bytes(data))
+
+
+#: As version 1 wrote it: keypoints, jacobians and mesh values in place of a layout.
+OF_VERSION_1 = (
+    "000100190140020000040000000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f6837ba54c8ce42a206676f6c64"
+    "656e4d1c670f"
+)
+
+
+def test_a_call_of_version_1_is_refused_in_words():
+    with pytest.raises(CodecError, match="version 1 of the format; this visavis reads version 2"):
+        parse(bytes.fromhex(OF_VERSION_1))
+
+
+@pytest.mark.parametrize("values", [0, 4097])
+def test_motion_of_no_values_or_too_many_is_refused(values: int):
+    with pytest.raises(CodecError, match="1 to 4096"):
+        parse(replace(HEADER, values=values).to_bytes())
 
 
 def test_a_header_with_one_wrong_bit_is_refused():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from visavis.codec.sei.annex_b import Standard, extract, insert, messages, sei_unit, units
 from visavis.codec.sei.gfv import PAYLOAD_TYPE, GfvReader, GfvWriter, Rounding
 from visavis.codec.sei.message import ChromaKey, GfvMessage, Matrices, MatrixKind, NetworkAddress, motion_message
+from visavis.codec.sei.packets import Packing
 from visavis.codec.syntax import BitReader, BitWriter
 from visavis.core.errors import CodecError
 from visavis.drawn.synthetic import draw
@@ -269,6 +270,17 @@ def test_any_stream_is_taken_apart_or_refused(stream: bytes, standard: Standard)
         except CodecError:
             continue
         assert all(isinstance(payload, bytes) for payloads in pictures for payload in payloads)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=120), st.sampled_from(Standard), st.sampled_from((0, 1, 2, 4)))
+def test_any_packet_is_taken_apart_or_refused(packet: bytes, standard: Standard, length_bytes: int):
+    packing = Packing(standard, length_bytes)
+    try:
+        made = packing.insert(packet, [b"\1\2"])
+    except CodecError:
+        return
+    assert b"\1\2" in packing.extract(made)
 
 
 @settings(deadline=None)

@@ -26,6 +26,7 @@ from visavis.enhance.interpolation import (
 from visavis.enhance.super_resolution import EnlargeConfig, Enlarger, enlarge, framed, load_enlarger, patches
 from visavis.motion.keypoint_kind import KeypointKind
 from visavis.motion.layout import Motion
+from visavis.motion.morphable_kind import MorphableKind
 from visavis.nn.cost import gmac
 from visavis.pipelines.call import between as call_between
 from visavis.pipelines.call import enlarge as call_enlarge
@@ -267,6 +268,14 @@ def test_frames_between_come_from_the_network_or_the_generator():
     both = (draw(32, seed=0).astype(float) + draw(32, seed=1)) / 2
     assert np.abs(make(gap(32), lambda: painted) - both).max() <= 1
     assert make(gap(12), lambda: painted) is painted, "12 is no multiple of 8"
+
+
+def test_motion_without_points_is_left_to_the_generator():
+    morphable, keypoints = MorphableKind(3, 2), KeypointKind(3, False)
+    assert call_between.chosen("network", 2, morphable) is call_between.by_motion
+    assert call_between.maker("network", 2, morphable) == "motion"
+    assert call_between.maker("network", 2, keypoints) == "network"
+    assert call_between.maker("network", 0, keypoints) is None
 
 
 @pytest.mark.parametrize("side", [32, 64, 100, 128, 20])

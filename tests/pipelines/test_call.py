@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 
@@ -11,12 +12,27 @@ import numpy as np
 import pytest
 
 from calls import FPS, TINY, avfr, decode, encode, keypoint
-from visavis.codec.bitstream import MOST_PACKET_BYTES, End, Header, MotionGroup, PivotFragment, PointsGroup, parse
+from layouts import points
+from visavis.codec.bitstream import (
+    MOST_PACKET_BYTES,
+    End,
+    Header,
+    Mode,
+    MotionGroup,
+    PivotFragment,
+    PointsGroup,
+    parse,
+)
 from visavis.codec.census import Census
+from visavis.codec.motion_coder import MotionDecoder
+from visavis.codec.sender import MotionSender
+from visavis.codec.transform import plain_table
 from visavis.core.errors import CodecError, ConfigError, FaceError
 from visavis.drawn.synthetic import Pose, TalkingFace, draw
 from visavis.generators.base import Generator
 from visavis.media.frame import Frame
+from visavis.motion.keypoint_kind import KeypointKind
+from visavis.motion.layout import Layout
 from visavis.pipelines.call.decoder import CallDecoder
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.settings import CallSettings
@@ -157,6 +173,66 @@ def test_other_weights_are_refused_in_words(generator: Generator):
         pytest.raises(CodecError, match=r"weights 'tiny' of sha256 abababababab.*'others'.*--model"),
     ):
         decoder.push(packets[0])
+
+
+def with_layout(monkeypatch: pytest.MonkeyPatch, layout: Layout) -> None:
+    """Have both ends take motion to be laid out so, which these weights can only be told."""
+    monkeypatch.setattr(KeypointKind, "layout", property(lambda kind: layout))
+
+
+def test_values_that_belong_to_the_person_are_not_sent_and_come_from_the_pivot(monkeypatch: pytest.MonkeyPatch):
+    generator, frames = avfr(), caller(17)
+    plain = generator.kind.layout
+    first, *others = plain.parts
+    sizes = []
+    for layout in (plain, Layout("keypoints", (first, *(replace(part, held=True) for part in others)))):
+        with_layout(monkeypatch, layout)
+        packets = encode(generator, frames, CallSettings())
+        parsed = [parse(packet) for packet in packets]
+        sizes.append(sum(len(packet.payload) for packet in parsed if isinstance(packet, MotionGroup)))
+        with CallDecoder(generator, TINY) as decoder:
+            made = [frame for packet in packets for frame in decoder.push(packet)] + decoder.finish()
+        assert len(made) == 17
+    assert sizes[1] < 0.8 * sizes[0]
+
+
+def test_other_motion_than_the_headers_is_refused(monkeypatch: pytest.MonkeyPatch, generator: Generator):
+    packets = encode(generator, caller(9), CallSettings())
+    first, *others = generator.kind.layout.parts
+    with_layout(monkeypatch, Layout("keypoints", (replace(first, unit="ratio"), *others)))
+    with CallDecoder(generator, TINY) as decoder, pytest.raises(CodecError, match="not that of the weights"):
+        decoder.push(packets[0])
+
+
+def test_the_thesis_mode_needs_keypoints_at_either_end(monkeypatch: pytest.MonkeyPatch, generator: Generator):
+    first, *others = generator.kind.layout.parts
+    without = Layout("landmarks", (replace(first, name="landmarks"), *others))
+    good = Header.parse(encode(generator, caller(9), CallSettings())[0])
+    with_layout(monkeypatch, without)
+    with pytest.raises(ConfigError, match="the motion of tiny has no keypoints"):
+        CallEncoder(generator, TINY, fps=FPS, settings=CallSettings(mode="paper80"))
+    header = replace(good, mode=Mode.PAPER80, layout=without.identity, table=plain_table(without).identity)
+    with CallDecoder(generator, TINY) as decoder, pytest.raises(CodecError, match="damaged header: it promises"):
+        decoder.push(header.to_bytes())
+
+
+def test_more_keypoints_than_a_packet_holds_are_refused_at_once():
+    CallSettings(mode="paper80").check_motion(points(17), 8, "tiny")
+    with pytest.raises(ConfigError, match="8 frames of 18 keypoints do not fit"):
+        CallSettings(mode="paper80").check_motion(points(18), 8, "tiny")
+
+
+def test_motion_that_leaps_in_many_values_still_fits_its_packets(generator: Generator):
+    layout = points(100)
+    table = plain_table(layout)
+    header = Header(Mode.ADAPTIVE, FPS, 64, 200, layout.identity, 8, 0, False, bytes(32), table.identity, "")
+    sender, receiver = MotionSender(header, table, None), MotionDecoder(table)
+    leaps = np.random.default_rng(0).uniform(-0.08, 0.08, (8, 200)).astype(np.float32)
+    packet, made = sender.code(leaps, 0, np.zeros(200, np.int64))
+    group = parse(packet)
+    assert isinstance(group, MotionGroup) and len(packet) <= MOST_PACKET_BYTES
+    got = receiver.decode(group.payload, 8, group.step, group.bias, np.zeros(200, np.int64))
+    assert (made * 256 == got).all() and np.abs(made - 128 * leaps).mean() < 4
 
 
 def test_a_rate_is_kept(generator: Generator):

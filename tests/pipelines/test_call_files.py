@@ -116,7 +116,7 @@ def test_frames_between_are_made(between: int, folder: Path, tmp_path: Path, cap
     there = report(capfd, *arguments)
     assert there["interpolated"] == FRAMES - -(-FRAMES // (between + 1))
     back = report(capfd, "decode", call, "-o", tmp_path / "a.mp4", "--model", weights)
-    assert back["frames"] == FRAMES and back["concealed"] == 0
+    assert back["frames"] == FRAMES and back["concealed"] == 0 and back["between"] == "network"
 
 
 def test_pictures_can_be_enlarged(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
@@ -133,8 +133,30 @@ def test_inspect_says_what_a_call_is_made_of(folder: Path, capfd: pytest.Capture
     assert about["packets"]["motion"] == -(-FRAMES // 8) and about["absolute_groups"] >= 2
     assert about["bytes"]["total"] == (folder / "call.vsv").stat().st_size
     assert (about["damaged"], about["cut"]) == (0, False)
+    assert about["parts"] is None, "its weights are not in a place where they are looked for"
     assert run(["inspect", folder / "call.vsv"]) == 0
-    assert "mode: adaptive" in capfd.readouterr().out
+    printed = capfd.readouterr().out
+    assert "mode: adaptive" in printed and "parts" not in printed
+
+
+def test_inspect_names_the_parts_of_motion_where_the_weights_are_here(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("VISAVIS_WEIGHTS", str(folder))
+    about = report(capfd, "inspect", folder / "call.vsv")
+    assert list(about["parts"]) == ["keypoints", "jacobians", "camera", "shape"]
+    assert sum(about["parts"].values()) == about["values"] and len(about["layout"]) == 16
+    assert run(["inspect", folder / "call.vsv"]) == 0
+    assert "parts: keypoints 6, jacobians 12, camera 6, shape " in capfd.readouterr().out
+
+
+def test_a_call_of_version_1_is_refused_in_one_line(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    old = tmp_path / "old.vsv"
+    packets = list(CallReader(folder / "call.vsv"))
+    old.write_bytes(MARK + b"".join(map(record, [packets[0][:1] + b"\1" + packets[0][2:], *packets[1:]])))
+    for command in (["inspect", old], ["decode", old, "-o", tmp_path / "out.mp4"]):
+        assert "has version 1 of the format; this visavis reads version 2" in refused(capfd, *command)
+    assert os.listdir(tmp_path) == ["old.vsv"]
 
 
 def test_a_call_without_a_motion_packet_is_decoded_in_full_length(

@@ -103,7 +103,7 @@ class Choice:
 
     def __init__(self, generator: Generator, *, drop_db: float = NO_CHECK) -> None:
         layout = generator.kind.layout
-        table = plain_table(layout.size, layout.part("keypoints").shape[0])
+        table = plain_table(layout)
         settings = CallSettings(kbps=50, angles=(10, 10, 10), quality_drop_db=drop_db)
         self.chooser = PivotChooser(Painter(generator, table, Mode.ADAPTIVE), settings, budget(50))
         self.picture = draw(64, 1)

@@ -38,12 +38,14 @@ def inspect(
 
 
 def _inspect_call(path: Path, as_json: bool) -> None:
-    from visavis.codec.census import describe_call
+    from visavis.pipelines.call.describe import describe
 
-    about = describe_call(path)
+    about = describe(path)
     if as_json:
         print_json(about)
         return
     for key, value in about.items():
+        if value is None:
+            continue
         shown = ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else value
         print(f"{key}: {printable(shown)}")

@@ -8,7 +8,21 @@ from typing import Annotated, Any
 import typer
 
 from visavis import __version__
-from visavis.cli import bench, decode, doctor, encode, evaluate, inspect, prepare, rate, reenact, study, train, weights
+from visavis.cli import (
+    bench,
+    decode,
+    doctor,
+    encode,
+    evaluate,
+    inspect,
+    prepare,
+    rate,
+    reenact,
+    sei,
+    study,
+    train,
+    weights,
+)
 from visavis.cli.signals import Ending, Told
 from visavis.core.errors import VisavisError
 from visavis.core.libraries import missing_library
@@ -40,6 +54,7 @@ app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights")
+app.add_typer(sei.app, name="sei")
 app.add_typer(study.app, name="study")
 
 

@@ -17,17 +17,19 @@ from visavis.codec.fields import ByteReader, write_varint
 from visavis.codec.transform import GROUP_SIZES
 from visavis.core.errors import CodecError
 
-VERSION = 1
+VERSION = 2
 MOST_PACKET_BYTES = 1100
 MOST_FRAGMENTS = 64
 PIVOT_NUMBERS = 8
+#: Bytes of a points packet before its points.
+POINTS_HEAD = 2
 _FRAGMENT_HEAD = 3
 FRAGMENT_BYTES = MOST_PACKET_BYTES - _FRAGMENT_HEAD
 
 _MOST_NAME_BYTES = 64
 _MOST_FPS = 240
 _SIDES = (16, 1024)
-_MOST_KEYPOINTS, _MOST_MESH = 256, 1024
+_MOST_VALUES = 4096
 _MOST_INTERPOLATED = 8
 
 
@@ -70,7 +72,8 @@ class Header:
         mode: how motion travels.
         fps: frames a second.
         size: side of the pictures that are made.
-        keypoints, jacobians, mesh: layout of the motion vector.
+        values: D, length of the motion vector.
+        layout: identity of its layout, 8 bytes.
         group: coded frames in a motion packet: 1, 2, 4 or 8.
         interpolated: frames N between coded ones, which the receiver makes up.
         has_sound: whether sound packets come.
@@ -82,9 +85,8 @@ class Header:
     mode: Mode
     fps: Fraction
     size: int
-    keypoints: int
-    jacobians: bool
-    mesh: int
+    values: int
+    layout: bytes
     group: int
     interpolated: int
     has_sound: bool
@@ -97,10 +99,10 @@ class Header:
     def to_bytes(self) -> bytes:
         """The packet."""
         numbers = [self.mode, self.fps.numerator, self.fps.denominator, self.size]
-        numbers += [self.keypoints, self.jacobians, self.mesh, self.group, self.interpolated, self.has_sound]
+        numbers += [self.values, self.group, self.interpolated, self.has_sound]
         name = self.model.encode()[:_MOST_NAME_BYTES].decode(errors="ignore").encode()
         body = _first(Kind.HEADER) + bytes([VERSION]) + b"".join(write_varint(int(n)) for n in numbers)
-        body += self.weights + self.table + write_varint(len(name)) + name
+        body += self.layout + self.weights + self.table + write_varint(len(name)) + name
         return body + struct.pack("<I", zlib.crc32(body))
 
     @classmethod
@@ -117,17 +119,16 @@ class Header:
         fps = Fraction(reader.varint(1, 1_000_000), reader.varint(1, 1_000_000))
         if not Fraction(1, 10) <= fps <= _MOST_FPS:
             raise CodecError(f"damaged header: {float(fps):g} frames a second; 0.1 to {_MOST_FPS} are allowed")
-        size, keypoints = reader.varint(*_SIDES), reader.varint(1, _MOST_KEYPOINTS)
-        jacobians, mesh = bool(reader.varint(most=1)), reader.varint(most=_MOST_MESH)
+        size, values = reader.varint(*_SIDES), reader.varint(1, _MOST_VALUES)
         group, interpolated = reader.varint(1, max(GROUP_SIZES)), reader.varint(most=_MOST_INTERPOLATED)
         if group not in GROUP_SIZES:
             raise CodecError(f"damaged header: groups of {group} frames; 1, 2, 4 and 8 are allowed")
-        has_sound, weights, table = bool(reader.varint(most=1)), reader.take(32), reader.take(8)
+        has_sound = bool(reader.varint(most=1))
+        layout, weights, table = reader.take(8), reader.take(32), reader.take(8)
         name = reader.take(reader.varint(most=_MOST_NAME_BYTES)).decode(errors="replace")
         name = "".join(letter if letter.isprintable() else "?" for letter in name)
         reader.end()
-        layout = (size, keypoints, jacobians, mesh)
-        return cls(mode, fps, *layout, group, interpolated, has_sound, weights, table, name)
+        return cls(mode, fps, size, values, layout, group, interpolated, has_sound, weights, table, name)
 
 
 @dataclass(frozen=True)

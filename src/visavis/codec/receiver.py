@@ -17,7 +17,7 @@ from visavis.codec.bitstream import Header, MotionGroup, PointsGroup
 from visavis.codec.motion_coder import Floats, MotionDecoder, to_pixels
 from visavis.codec.points import unpack_points
 from visavis.codec.sender import GROUP_NUMBERS
-from visavis.codec.transform import MotionTable
+from visavis.codec.transform import MotionTable, count_points
 from visavis.core.errors import CodecError
 
 Group = MotionGroup | PointsGroup
@@ -66,6 +66,7 @@ class MotionReceiver:
 
     def __init__(self, header: Header, table: MotionTable, reference: Callable[[int], Ints | None]) -> None:
         self._header, self._reference = header, reference
+        self._points = count_points(table.layout)
         self._decoder = MotionDecoder(table)
         self._last: Floats | None = None
         self._waiting: dict[int, Group] = {}
@@ -142,7 +143,7 @@ class MotionReceiver:
         """Motion of a group, or None if it cannot be had."""
         try:
             if isinstance(group, PointsGroup):
-                return unpack_points(group.payload, self._header.group, self._header.keypoints)
+                return unpack_points(group.payload, self._header.group, self._points)
             reference = self._reference(group.pivot)
             if reference is None and (group.absolute or self._last is None):
                 return None

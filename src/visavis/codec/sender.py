@@ -5,11 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 
 from visavis.codec.bases import Ints
-from visavis.codec.bitstream import Header, Mode, MotionGroup, PointsGroup
-from visavis.codec.motion_coder import Floats, MotionEncoder, to_pixels
+from visavis.codec.bitstream import MOST_PACKET_BYTES, Header, Mode, MotionGroup, PointsGroup
+from visavis.codec.motion_coder import STEPS, Floats, MotionEncoder, to_pixels
 from visavis.codec.points import pack_points
 from visavis.codec.rate import StepControl
-from visavis.codec.transform import MotionTable
+from visavis.codec.transform import POINTS, MotionTable
+from visavis.core.errors import CodecError
 
 #: Seconds between absolute groups at most.
 REFRESH_S = 1
@@ -75,11 +76,14 @@ class MotionSender:
 
         Returns:
             The packet, and what a receiver makes of it: components in pixels ``[G, R]``, or points ``[G, 2 K]``.
+
+        Raises:
+            CodecError: the group fits into no packet, however coarse.
         """
         number = self.groups % GROUP_NUMBERS
         self.groups += 1
         if self._header.mode is Mode.PAPER80:
-            points = vectors[:, : 2 * self._header.keypoints]
+            points = vectors[:, self._table.layout.where(POINTS)]
             return PointsGroup(number, pivot, pack_points(points)).to_bytes(), points
         return self._code_adaptive(number, self._table.analyse(vectors), pivot, reference)
 
@@ -87,8 +91,15 @@ class MotionSender:
         absolute = self._absolute_wanted or self._since_absolute + 1 >= groups_a_refresh(self._header)
         self._since_absolute = 0 if absolute else self._since_absolute + 1
         self._absolute_wanted = False
-        step = self._steps.step
-        payload, bias, units = self._coder.encode(frames, step, reference if absolute else None)
-        packet = MotionGroup(number, pivot, absolute, step, bias, payload).to_bytes()
+        step, before = self._steps.step, self._coder.state
+        while True:
+            payload, bias, units = self._coder.encode(frames, step, reference if absolute else None)
+            packet = MotionGroup(number, pivot, absolute, step, bias, payload).to_bytes()
+            if len(packet) <= MOST_PACKET_BYTES:
+                break
+            if step == len(STEPS) - 1:
+                raise CodecError(f"{len(frames)} frames of motion do not fit into a packet; choose smaller groups")
+            # Motion of many values that leaps is told more coarsely, for this once.
+            step, self._coder.state = min(step + 4, len(STEPS) - 1), before
         self._steps.spent(8 * len(packet), float(group_seconds(self._header)))
         return packet, to_pixels(units)

@@ -3,11 +3,11 @@
 A table holds a linear transform ``c = analysis @ (vector - mean)``. Its components are ordered by how far they move
 the picture and measured in pixels: a change of one moves the face's points by one pixel of 256 (root mean square),
 whichever component it is, so that one quantiser step suits all. What the components leave out (keypoints on shoulders
-or hair) a receiver takes from the pivot, whose whole vector it knows:
+or hair, values that belong to the person) a receiver takes from the pivot, whose whole vector it knows:
 ``vector = pivot + synthesis.T @ (c - pivot_c)``.
 
-Tables belong to weights, by the hash of their file. Weights without a table get :func:`plain_table`: the vector
-itself.
+Tables belong to weights, by the hash of their file. Weights without a table get :func:`plain_table`: the values of
+the vector themselves, each by the scale that its layout gives it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from visavis.core.errors import CodecError
+from visavis.motion.layout import Layout
 
 Array = NDArray[np.float32]
 Levels = NDArray[np.int16]
@@ -32,9 +33,11 @@ GROUP_SIZES = (1, 2, 4, 8)
 UNITS = 256
 #: Classes of :func:`visavis.codec.motion_coder.activity`.
 CLASSES = 6
+_ROWS = 2 * GROUP_SIZES[-1] - 1
 _TABLES = Path(__file__).parent / "tables"
 _MOST_TABLE_BYTES = 4 << 20
-_HALF_SIDE = 128.0
+#: The part of a motion that the 80-byte mode sends.
+POINTS = "keypoints"
 #: Slow movement: what is left falls with the square of the frequency (16 log2(1 + 2 k), in eighths of an octave).
 _FALL = np.array([0, 25, 37, 45, 51, 55, 59, 63], np.int16)
 
@@ -52,6 +55,7 @@ class MotionTable:
             coefficients; rows ``G - 1 + k`` for frequency ``k`` of a group of ``G`` frames.
         absolute: ``int16 [15, R]``: the same where a group is coded against its pivot.
         offsets: ``int16 [6]``: what the class of the coefficients around adds to the level.
+        layout: of the vectors.
         weights: sha256 of the weights it was learned for, in hex; empty for a plain table.
     """
 
@@ -62,12 +66,13 @@ class MotionTable:
     levels: Levels
     absolute: Levels
     offsets: Levels
+    layout: Layout
     weights: str = ""
 
     @property
     def size(self) -> int:
         """Length D of the motion vector."""
-        return len(self.mean)
+        return self.layout.size
 
     @property
     def components(self) -> int:
@@ -96,9 +101,10 @@ class MotionTable:
 
     def rebuild_from_points(self, points: Array, pivot: Array) -> Array:
         """Vectors ``[T, D]`` of keypoints ``[T, 2 K]`` alone, around the pivot's vector ``[D]``."""
-        change = points - pivot[: points.shape[-1]]
+        where = self.layout.where(POINTS)
+        change = points - pivot[where]
         vectors = np.asarray(pivot + change @ self.from_points, np.float32)
-        vectors[:, : points.shape[-1]] = points
+        vectors[:, where] = points
         return vectors
 
     def level_rows(self, frames: int, *, absolute: bool) -> Levels:
@@ -110,27 +116,49 @@ class MotionTable:
         return save({name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}, {"weights": self.weights})
 
     @classmethod
-    def from_bytes(cls, data: bytes, weights: str) -> MotionTable:
-        """The inverse of :meth:`to_bytes`."""
+    def from_bytes(cls, data: bytes, weights: str, layout: Layout) -> MotionTable:
+        """The inverse of :meth:`to_bytes`.
+
+        Raises:
+            CodecError: the bytes are damaged, or of a table of another layout.
+        """
         try:
             arrays = load(data)
-            return cls(**{name: arrays[name] for name in _ARRAYS}, weights=weights)
+            table = cls(**{name: arrays[name] for name in _ARRAYS}, layout=layout, weights=weights)
         except (SafetensorError, KeyError) as error:
-            raise CodecError("a motion table of the package is damaged; install visavis again") from error
+            raise CodecError(_DAMAGED) from error
+        return table._checked()
+
+    def _checked(self) -> MotionTable:
+        size, points = self.layout.size, 2 * count_points(self.layout)
+        if self.mean.shape != (size,) or len(self.from_points) != points:
+            raise CodecError(
+                f"the motion table of these weights is of {self.mean.size} values, {len(self.from_points)} of them of "
+                f"keypoints, and their motion has {size}, {points} of keypoints; learn it again"
+            )
+        through, rows = (self.components, size), (_ROWS, self.components)
+        wanted = (through, through, (points, size), rows, rows, (CLASSES,))
+        if tuple(getattr(self, name).shape for name in _ARRAYS[1:]) != wanted:
+            raise CodecError(_DAMAGED)
+        return self
 
 
-_ARRAYS = tuple(field.name for field in fields(MotionTable) if field.name != "weights")
+_ARRAYS = tuple(field.name for field in fields(MotionTable) if field.name not in ("layout", "weights"))
+_DAMAGED = "a motion table of the package is damaged; install visavis again"
 
 
-def plain_table(size: int, keypoints: int) -> MotionTable:
-    """The vector itself as components: keypoints in pixels, all else so that a unit counts as half the picture.
+def count_points(layout: Layout) -> int:
+    """How many keypoints ``(x, y)`` a motion has; 0 where it has none, or others than in the plane."""
+    shape = layout.part(POINTS).shape if POINTS in layout else ()
+    return shape[0] if len(shape) == 2 and shape[1] == 2 else 0
 
-    Args:
-        size: D.
-        keypoints: K; the first ``2 K`` values are their coordinates in [-1, 1].
-    """
+
+def plain_table(layout: Layout) -> MotionTable:
+    """The values of a vector as components, each in units of its scale; those that are held come from the pivot."""
+    size, scales = layout.size, layout.scales
     eye = np.eye(size, dtype=np.float32)
-    levels = np.zeros((2 * GROUP_SIZES[-1] - 1, size), np.int16)
+    sent = np.flatnonzero(~layout.held)
+    levels = np.zeros((_ROWS, len(sent)), np.int16)
     for octave, frames in enumerate(GROUP_SIZES):
         levels[frames - 1 : 2 * frames - 1] = (56 + 12 * octave - _FALL[:frames])[:, None]
     absolute = levels.copy()
@@ -139,26 +167,31 @@ def plain_table(size: int, keypoints: int) -> MotionTable:
     offsets = np.array([-6, 2, 6, 9, 11, 13], np.int16)
     return MotionTable(
         mean=np.zeros(size, np.float32),
-        analysis=eye * np.float32(_HALF_SIDE),
-        synthesis=eye / np.float32(_HALF_SIDE),
-        from_points=eye[: 2 * keypoints],
+        analysis=eye[sent] / scales,
+        synthesis=eye[sent] * scales,
+        from_points=eye[layout.where(POINTS)] if count_points(layout) else eye[:0],
         levels=levels,
         absolute=absolute,
         offsets=offsets,
+        layout=layout,
     )
 
 
-def packaged_table(weights: str) -> MotionTable | None:
-    """The packaged table that was learned for the weights of this sha256 (hex), or None."""
+def packaged_table(weights: str, layout: Layout) -> MotionTable | None:
+    """The packaged table that was learned for the weights of this sha256 (hex), or None.
+
+    Raises:
+        CodecError: there is one, but it is damaged, or not of this layout.
+    """
     path = _TABLES / f"{weights[:16]}.safetensors"
     if len(weights) < 16 or not path.is_file():
         return None
     data = path.read_bytes()
     if len(data) > _MOST_TABLE_BYTES:
-        raise CodecError("a motion table of the package is damaged; install visavis again")
-    return MotionTable.from_bytes(data, weights)
+        raise CodecError(_DAMAGED)
+    return MotionTable.from_bytes(data, weights, layout)
 
 
-def table_for(weights: str, size: int, keypoints: int) -> MotionTable:
+def table_for(weights: str, layout: Layout) -> MotionTable:
     """The table that both ends use for weights: the packaged one, or a plain one."""
-    return packaged_table(weights) or plain_table(size, keypoints)
+    return packaged_table(weights, layout) or plain_table(layout)

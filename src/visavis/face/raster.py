@@ -83,14 +83,15 @@ def rasterise(points: NDArray[np.float32], triangles: NDArray[np.int32], size: i
     triangle = np.repeat(owner, width)
     index = np.full(size * size, BACKGROUND, np.int32)
     index[pixel] = triangle
-    crowded = np.bincount(pixel, minlength=size * size)[pixel] > 1
-    if crowded.any():
+    if len(pixel) > np.count_nonzero(index >= 0):
+        crowded = np.bincount(pixel, minlength=size * size)[pixel] > 1
         pixel, triangle = pixel[crowded], triangle[crowded]
         depth = np.rint(near[:, 2] * np.float32(_DEPTH_STEPS)).astype(np.int64)[triangles]
         nearness = _depth(corners, area, depth, triangle, pixel, size) * len(triangles) + triangle
         farthest_first = np.argsort(nearness)[::-1]
         index[pixel[farthest_first]] = triangle[farthest_first]  # of entries of one pixel the last one stays
-    return Raster(index.reshape(size, size), _barycentric(corners, area, index, size))
+    index = index.reshape(size, size)
+    return Raster(index, _barycentric(corners, area, index, size))
 
 
 def _check(size: int) -> None:
@@ -119,21 +120,18 @@ def _depth(
 
 def _barycentric(corners: Integers, area: Integers, index: NDArray[np.int32], size: int) -> NDArray[np.float32]:
     """Weights ``[S, S, 3]`` of the points of the triangles that are seen."""
-    along, across = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    rates = np.stack([across[:, 1], -across[:, 0], -along[:, 1], along[:, 0]], 1) / np.maximum(area, 1)[:, None]
-    table = np.concatenate([rates, corners[:, 0]], 1).astype(np.float32)
-    seen = np.flatnonzero(index >= 0)
-    own = table[index[seen]]
-    x = (seen % size * _STEPS + _HALF).astype(np.float32) - own[:, 4]
-    y = (seen // size * _STEPS + _HALF).astype(np.float32) - own[:, 5]
-    weights = np.empty((len(seen), 3), np.float32)
-    weights[:, 1] = x * own[:, 0] + y * own[:, 1]
-    weights[:, 2] = x * own[:, 2] + y * own[:, 3]
-    np.clip(weights, 0, 1, out=weights)
-    weights[:, 0] = np.maximum(1 - weights[:, 1] - weights[:, 2], 0)
-    picture = np.zeros((size * size, 3), np.float32)
-    picture[seen] = weights
-    return picture.reshape(size, size, 3)
+    along, across = (corners[:, i] - corners[:, 0] for i in (1, 2))
+    parts = (across[:, 1], -across[:, 0], -along[:, 1], along[:, 0])
+    rates = [(part / np.maximum(area, 1)).astype(np.float32) for part in parts]
+    row, column = np.nonzero(index >= 0)
+    own = index[row, column]
+    x = (column * _STEPS + _HALF - corners[:, 0, 0][own]).astype(np.float32)
+    y = (row * _STEPS + _HALF - corners[:, 0, 1][own]).astype(np.float32)
+    second = np.clip(x * rates[0][own] + y * rates[1][own], 0, 1)
+    third = np.clip(x * rates[2][own] + y * rates[3][own], 0, 1)
+    picture = np.zeros((size, size, 3), np.float32)
+    picture[row, column] = np.stack([np.maximum(1 - second - third, 0), second, third], 1)
+    return picture
 
 
 def rasterise_batch(points: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -143,6 +143,11 @@ class Motion:
     def __contains__(self, name: str) -> bool:
         return name in self.layout
 
+    def held_as(self, person: Motion) -> Motion:
+        """The same motion with the parts that belong to the person taken from another motion of that layout."""
+        held = self.layout.held
+        return Motion(np.where(held, person.vector, self.vector), self.layout) if held.any() else self
+
     def with_parts(self, **parts: Any) -> Motion:
         """The same motion with other values of some parts.
 

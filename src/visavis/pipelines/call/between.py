@@ -1,6 +1,7 @@
 """Frames between two that were sent (thesis, section 3.3.4).
 
-Either the generator paints them from motion on a straight line, or a small network makes them from their neighbours.
+Either the generator paints them from motion on a straight line, or a small network makes them from their neighbours and
+the keypoints of both; where motion has no keypoints, the generator does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 
 from visavis.enhance.interpolation import MULTIPLE, Interpolator, Neighbours, load_interpolator
@@ -72,8 +74,16 @@ def by_network(network: Interpolator, kind: MotionKind, engine: Engine = PLAIN) 
     return make
 
 
+def maker(choice: BetweenChoice, interpolated: int, kind: MotionKind) -> BetweenChoice | None:
+    """Who makes the frames between; None if all are sent. Where motion has no points it is always the generator."""
+    if not interpolated:
+        return None
+    anywhere = Motion(np.zeros(kind.layout.size, np.float32), kind.layout)
+    return "motion" if kind.points(anywhere) is None else choice
+
+
 def chosen(choice: BetweenChoice, interpolated: int, kind: MotionKind, engine: Engine = PLAIN) -> Between:
-    """The packaged network or the generator; no network is loaded for a call in which all frames are sent.
+    """The packaged network or the generator, as :func:`maker` says; no network is loaded that is not needed.
 
     Args:
         choice: which.
@@ -81,6 +91,6 @@ def chosen(choice: BetweenChoice, interpolated: int, kind: MotionKind, engine: E
         kind: of the call's motion.
         engine: whose device and threads count; the network is always in fp32, as exact as its weights.
     """
-    if choice == "motion" or not interpolated:
+    if maker(choice, interpolated, kind) != "network":
         return by_motion
     return by_network(load_interpolator(), kind, engine)

@@ -224,7 +224,8 @@ class PivotChooser:
         return best, best.now_db >= best.best_db - drop
 
     def _quality(self, likeness: Likeness, moment: Moment, sound: Array | None) -> float:
-        made = self._painter.paint(likeness, Cue(moment.motions, sound))
+        motions = tuple(motion.held_as(likeness.motion) for motion in moment.motions)  # as a receiver has them
+        made = self._painter.paint(likeness, Cue(motions, sound))
         error = np.mean((made.astype(np.float32) - moment.picture) ** 2)
         return float(10 * np.log10(255**2 / max(float(error), 1e-3)))
 

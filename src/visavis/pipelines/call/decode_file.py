@@ -14,7 +14,7 @@ from visavis.media.frame import Frame
 from visavis.media.provenance import marks
 from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
 from visavis.nn.engine import Engine
-from visavis.pipelines.call.between import BetweenChoice
+from visavis.pipelines.call.between import BetweenChoice, maker
 from visavis.pipelines.call.between import chosen as between_chosen
 from visavis.pipelines.call.decoder import CallDecoder, filled
 from visavis.pipelines.call.enlarge import EnlargeChoice
@@ -33,6 +33,7 @@ class DecodeReport:
         frames, fps, seconds, width, height: of the video.
         concealed: frames made up in place of lost ones.
         damaged: packets that could not be used.
+        between: who made the frames that were not sent: ``network`` or ``motion``; None if all were.
         ms_per_frame: mean milliseconds in ``decode``, ``prepare``, ``render`` and ``total`` (writing included).
     """
 
@@ -43,6 +44,7 @@ class DecodeReport:
     height: int
     concealed: int
     damaged: int
+    between: BetweenChoice | None
     ms_per_frame: dict[str, float]
 
     def as_json(self) -> dict[str, object]:
@@ -71,7 +73,8 @@ def decode_file(
         size: side of the pictures; None for the generator's own.
         engine: where and how to compute; None chooses for this machine.
         force: replace an existing result.
-        between: whether the packaged network makes the frames that were not sent, or the generator.
+        between: whether the packaged network makes the frames that were not sent, or the generator; it does, too,
+            where motion has no keypoints.
         enlarge: whether the packaged network doubles pictures, or plain interpolation.
         progress: called with frames done and the expected total, or None when unknown.
 
@@ -114,6 +117,7 @@ def decode_file(
         height=writer.height,
         concealed=decoder.tally.concealed + written - decoder.tally.frames,
         damaged=decoder.tally.damaged,
+        between=maker(between, header.interpolated, generator.kind),
         ms_per_frame={name: round(ms / written, 2) for name, ms in stages.items()},
     )
 

@@ -76,7 +76,8 @@ class CallEncoder(Closing):
         sound_waits: whether sound waits for that, too, so that it lies beside its pictures, as it should in a file.
 
     Raises:
-        ConfigError: the generator's pictures cannot be pivots.
+        ConfigError: the generator's pictures cannot be pivots, or its motion cannot go in this mode.
+        CodecError: the motion table of the weights is damaged or does not fit them.
     """
 
     def __init__(
@@ -99,16 +100,16 @@ class CallEncoder(Closing):
                 f"{MOST_SIDE} can"
             )
         layout = generator.kind.layout
-        keypoints = layout.part("keypoints").shape[0]
-        table = table_for(weights.sha256, layout.size, keypoints)
+        table = table_for(weights.sha256, layout)
+        group = settings.group or group_for(settings.interpolate)
+        settings.check_motion(layout, group, weights.name)
         self.header = Header(
             mode=MODES[settings.mode],
             fps=fps,
             size=generator.size,
-            keypoints=keypoints,
-            jacobians="jacobians" in layout,
-            mesh=6 + layout.part("shape").size if "shape" in layout else 0,
-            group=settings.group or group_for(settings.interpolate),
+            values=layout.size,
+            layout=layout.identity,
+            group=group,
             interpolated=settings.interpolate,
             has_sound=has_sound,
             weights=bytes.fromhex(weights.sha256),

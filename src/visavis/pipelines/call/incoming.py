@@ -19,7 +19,7 @@ from visavis.codec.bitstream import (
 from visavis.codec.receiver import MotionReceiver, Run
 from visavis.codec.sender import group_seconds
 from visavis.codec.sound import Piece, SoundDecoder
-from visavis.codec.transform import MotionTable
+from visavis.codec.transform import MotionTable, count_points
 from visavis.core.closing import Closing
 from visavis.core.errors import CodecError
 from visavis.generators.base import Generator
@@ -63,11 +63,11 @@ class IncomingCall(Closing):
         *,
         whole: bool = False,
     ) -> None:
-        layout = generator.kind.layout
-        mesh = 6 + layout.part("shape").size if "shape" in layout else 0
-        ours = (generator.size, layout.part("keypoints").shape[0], "jacobians" in layout, mesh)
-        if (header.size, header.keypoints, header.jacobians, header.mesh) != ours:
+        layout = table.layout
+        if (header.size, header.values, header.layout) != (generator.size, layout.size, layout.identity):
             raise CodecError("damaged header: its motion is not that of the weights it names")
+        if header.mode is Mode.PAPER80 and not count_points(layout):
+            raise CodecError("damaged header: it promises keypoints, and the motion of its weights has none")
         if header.table != table.identity:
             raise CodecError("the call was coded with another motion table; both ends need the same visavis")
         self.header = header

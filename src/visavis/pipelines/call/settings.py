@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from visavis.codec.bitstream import Mode
+from visavis.codec.bitstream import MOST_PACKET_BYTES, POINTS_HEAD, Mode
 from visavis.codec.rate import budget
 from visavis.codec.sound import LEAST_KBPS, MOST_KBPS
-from visavis.codec.transform import GROUP_SIZES
+from visavis.codec.transform import GROUP_SIZES, count_points
 from visavis.core.errors import ConfigError
+from visavis.motion.layout import Layout
 
 MOST_INTERPOLATED = 4
 MODES = {"adaptive": Mode.ADAPTIVE, "paper80": Mode.PAPER80}
@@ -52,6 +53,27 @@ class CallSettings:
             raise ConfigError("thresholds of pivots: give three angles and a number of dB, all greater than 0")
         if not LEAST_KBPS <= self.sound_kbps <= MOST_KBPS:
             raise ConfigError(f"sound of {self.sound_kbps} kbit/s: choose {LEAST_KBPS} to {MOST_KBPS}")
+
+    def check_motion(self, layout: Layout, group: int, name: str) -> None:
+        """Refuse to send keypoints alone where there are none, or more than a packet holds.
+
+        Args:
+            layout: of the motion.
+            group: frames in a packet.
+            name: of the weights, for the message.
+
+        Raises:
+            ConfigError: these settings cannot send such motion.
+        """
+        if MODES[self.mode] is not Mode.PAPER80:
+            return
+        count = count_points(layout)
+        if not count:
+            raise ConfigError(f"--mode paper80: the motion of {name} has no keypoints; choose adaptive")
+        if POINTS_HEAD + 8 * count * group > MOST_PACKET_BYTES:
+            raise ConfigError(
+                f"--mode paper80: {group} frames of {count} keypoints do not fit into a packet; choose adaptive"
+            )
 
     @property
     def most_apart(self) -> tuple[float, float, float]:
