@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from visavis.codec.bitstream import Kind
 from visavis.codec.census import Census
@@ -32,11 +31,12 @@ from visavis.evaluation.metrics.landmarks import landmark_distance
 from visavis.evaluation.rate import pick_clips
 from visavis.face.align import crop_for
 from visavis.face.tracker import FaceTracker
-from visavis.generators.base import Generator
+from visavis.face.types import Observation
+from visavis.generators.base import Generator, Person
 from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Frame, Pixels
 from visavis.media.reader import SoundReader, VideoReader
-from visavis.motion.types import KeypointMotion
+from visavis.motion.layout import Motion
 from visavis.pipelines.call.choice import Moment
 from visavis.pipelines.call.decoder import CallDecoder
 from visavis.pipelines.call.encoder import CallEncoder
@@ -45,9 +45,8 @@ from visavis.pipelines.call.settings import CallSettings
 from visavis.pipelines.call.sound_files import SoundTrack
 from visavis.pipelines.call.weights import WeightsId
 from visavis.pipelines.load import load_generator
-from visavis.pipelines.reenact import to_pixels
 
-GREY = torch.zeros(1, 3, 1, 1)
+GREY = np.zeros((1, 1, 3), np.uint8)
 
 
 @dataclass
@@ -88,6 +87,18 @@ class RememberingEncoder(CallEncoder):
         return self.clip.moments[number]
 
 
+@dataclass(frozen=True)
+class SparsePerson:
+    """A person of :class:`Sparse`."""
+
+    generator: Sparse
+    person: Person
+
+    def render(self, motions: Sequence[Motion], sound: np.ndarray | None) -> Pixels:
+        """Grey for most frames."""
+        return self.generator.picture(self.person, motions, sound)
+
+
 class Sparse:
     """A generator that paints every so many frames, from coded and uncoded motion, and grey for the others."""
 
@@ -102,7 +113,11 @@ class Sparse:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._generator, name)
 
-    def render(self, person: Any, motion: KeypointMotion, sound: Any) -> torch.Tensor:
+    def prepare(self, references: Sequence[Observation]) -> SparsePerson:
+        """A person who is painted every so many frames."""
+        return SparsePerson(self, self._generator.prepare(references))
+
+    def picture(self, person: Person, motions: Sequence[Motion], sound: np.ndarray | None) -> Pixels:
         """As the generator; a frame that was sent is asked for before those between it and the last one."""
         block, place = divmod(self._count - 1, self._apart)
         number = 0 if not self._count else block * self._apart + (place or self._apart)
@@ -110,22 +125,21 @@ class Sparse:
         moment = self._clip.moments[number] if number < len(self._clip.moments) else None
         if moment is None:
             return GREY
-        self._compare(motion.vector()[0], moment.vector)
+        self._compare(motions[-1].vector, moment.motion.vector)
         if number % self._every:
             return GREY
-        true = KeypointMotion.from_vector(moment.vector[None], self._generator.layout)
-        coded, uncoded = (to_pixels(self._generator.render(person, m, sound)) for m in (motion, true))
+        coded, uncoded = (person.render(m, sound) for m in (motions, moment.motions))
         self.pairs[number] = coded, uncoded
         return GREY
 
     def _compare(self, coded: np.ndarray, true: np.ndarray) -> None:
-        layout, half = self._generator.layout, self._generator.size / 2
-        points = 2 * layout.keypoints
+        layout, half = self._generator.kind.layout, self._generator.size / 2
+        points = layout.part("keypoints").size
         distance = (coded[:points] - true[:points]).reshape(-1, 2)
         self.point_errors.append(float(np.linalg.norm(distance, axis=1).mean() * half))
         model = getattr(self._generator, "face_model", None)
         if model is not None:
-            a, b = (model.points(v[-layout.mesh :])[:468, :2] for v in (coded, true))
+            a, b = (model.points(v[layout.where("camera").start :])[:468, :2] for v in (coded, true))
             self.face_errors.append(float(np.linalg.norm(a - b, axis=1).mean() * half))
 
 

@@ -37,7 +37,7 @@ def motion(path: Path, generator: Generator) -> np.ndarray:
             face = analyser.find(frame)
             if face is not None:
                 seen = analyser.observe(frame, face, whole(*frame.pixels.shape[:2]), generator.size)
-                vectors.append(generator.analyse(seen).vector()[0])
+                vectors.append(generator.analyse(seen).vector)
     return np.stack(vectors)
 
 
@@ -69,16 +69,17 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=8)
     chosen = parser.parse_args()
     generator = load_generator(chosen.model)
-    layout, model = generator.layout, getattr(generator, "face_model", None)
+    layout, model = generator.kind.layout, getattr(generator, "face_model", None)
     if model is None:
         raise SystemExit("only weights that carry a mesh can be measured")
-    table = table_for(WeightsId.of(chosen.model).sha256, layout.size, layout.keypoints)
+    mesh = layout.size - layout.where("camera").start
+    table = table_for(WeightsId.of(chosen.model).sha256, layout.size, layout.part("keypoints").shape[0])
     clips = [motion(p, generator) for p in pick_clips(chosen.dataset, chosen.split, 256, chosen.limit, Fraction(4))]
     print("| step | frames in a group | waits / ms | kbps | error / px | worst clip / px |\n|---|---|---|---|---|---|")
     cases = [(step, GROUP_SIZES[-1]) for step in range(8, 17)] + [(14, group) for group in GROUP_SIZES[:-1]]
     for step, group in cases:
         coded = [code(clip, table, step, group) for clip in clips]
-        errors = [error(model, layout.mesh, made, clip) for (_, made), clip in zip(coded, clips, strict=True)]
+        errors = [error(model, mesh, made, clip) for (_, made), clip in zip(coded, clips, strict=True)]
         kbps = 8 * sum(spent for spent, _ in coded) / sum(len(made) for _, made in coded) * 25 / 1000
         wait = 40 * (group - 1)
         print(f"| {step} | {group} | {wait} | {kbps:.2f} | {np.mean(errors):.3f} | {max(errors):.3f} |", flush=True)

@@ -18,8 +18,8 @@ from visavis.enhance.interpolation import Neighbours, load_interpolator
 from visavis.enhance.super_resolution import load_enlarger
 from visavis.judges.face_network import load_face_network
 from visavis.judges.mouth_sync import MouthSync, MouthSyncConfig
+from visavis.nn.engine import choose_threads
 from visavis.pipelines.bench import bench
-from visavis.pipelines.load import choose_threads
 from visavis.weights.network import load_network
 from visavis.weights.store import PACKAGED, packaged, resolve
 

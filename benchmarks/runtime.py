@@ -42,12 +42,13 @@ def work(threads: int | None, precision: str, model: str) -> None:
 
     from visavis.drawn.synthetic import TalkingFace
     from visavis.face.align import whole
+    from visavis.nn.engine import Engine
     from visavis.pipelines.analyse import Analyser
     from visavis.pipelines.load import load_generator
 
     if threads is not None:
         torch.set_num_threads(threads)
-    generator = load_generator(model, precision=precision)
+    generator = load_generator(model, Engine(precision=precision))
     size = generator.size
     seen = []
     with Analyser(generator.needs, video=False) as analyser:

@@ -29,7 +29,8 @@ from visavis.generators.base import Generator
 from visavis.media.frame import Frame, Pixels
 from visavis.media.reader import VideoReader
 from visavis.media.still import read_picture
-from visavis.motion.transfer import Mode
+from visavis.motion.kind import Mode
+from visavis.nn.engine import PLAIN
 from visavis.pipelines.analyse import Analyser, Seen
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import look_ahead, observe_source
@@ -119,7 +120,7 @@ def animate(generator: Generator, source: Path, driving: Path, mode: Mode) -> tu
     still = first_face(source)
     frames, meshes = window(driving)
     square = whole(*still.frame.pixels.shape[:2])
-    ahead = look_ahead(driving, still, generator, crop=False)
+    ahead = look_ahead(driving, still.face.mesh, generator.needs, generator.size, crop=False)
     reenactor = Reenactor(
         generator, observe_source(still, square, generator), start=ahead.start, ahead=ahead.meshes, mode=mode
     )
@@ -176,7 +177,7 @@ def main() -> None:
     parser.add_argument("--motion", choices=[mode.value for mode in Mode], default="relative")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
-    generator = load_generator(chosen.model, device="cpu", precision="fp32")
+    generator = load_generator(chosen.model, PLAIN)
     listed = list(pairs(chosen.data, ["val", "train"] if chosen.mixed else [chosen.split]))
     found = []
     spread = np.linspace(0, len(listed) - 1, min(chosen.pairs, len(listed))).astype(int)

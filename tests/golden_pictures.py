@@ -19,17 +19,19 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from visavis.drawn.drawing import Pose, draw
+from visavis.evaluation.baselines import BUILT_IN
 from visavis.evaluation.metrics.image import psnr
 from visavis.evaluation.metrics.landmarks import landmark_distance
-from visavis.evaluation.models import ModelName, renderer
 from visavis.face.align import whole
 from visavis.face.tracker import FaceTracker
 from visavis.face.types import Observation
 from visavis.generators.base import Generator, Prior
 from visavis.media.frame import Frame, Pixels
-from visavis.motion.transfer import Mode
+from visavis.motion.kind import Mode
+from visavis.nn.engine import PLAIN
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import load_generator
+from visavis.pipelines.reenact import Reenactor
 from visavis.weights.checkpoint import sha256
 from visavis.weights.store import resolve
 
@@ -44,7 +46,7 @@ POSES = (
     Pose(x=-0.05, y=0.02, roll=-0.12, mouth=0.5, gaze=0.6),
 )
 #: How each engine loads the packaged weights. A new engine joins by its line here.
-ENGINES: dict[str, Callable[[], Generator]] = {"torch": lambda: load_generator(MODEL, device="cpu", precision="fp32")}
+ENGINES: dict[str, Callable[[], Generator]] = {"torch": lambda: load_generator(MODEL, PLAIN)}
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,17 @@ def the_case() -> Case:
 def crossed(generator: Generator, driver: int) -> tuple[Pixels, Pixels, Pixels]:
     """The source by another person's first pose, relative: what is rendered, the truth, and the driver's picture."""
     source, start, driving = observed([draw(SIZE, PERSON), draw(SIZE, driver), draw(SIZE, driver, POSES[0])])
-    render = renderer(ModelName(MODEL, MODEL), generator, source, [start, driving], Mode.RELATIVE)
-    return render(driving), draw(SIZE, PERSON, POSES[0]), driving.picture
+    ahead = [one.mesh for one in (start, driving) if one.mesh is not None]
+    reenactor = Reenactor(generator, source, start=start, ahead=ahead, mode=Mode.RELATIVE)
+    return reenactor.picture(driving, driving.time), draw(SIZE, PERSON, POSES[0]), driving.picture
 
 
 def rendered(case: Case, generator: Generator | None, name: str = MODEL) -> list[Pixels]:
     """The source in the driving poses, by the path that evaluation takes."""
-    render = renderer(ModelName(name, name), generator, case.source, [case.source], Mode.ABSOLUTE)
-    return [render(driving) for driving in case.driving]
+    if generator is None:
+        return [BUILT_IN[name](case.source, driving) for driving in case.driving]
+    reenactor = Reenactor(generator, case.source, mode=None)
+    return [reenactor.picture(driving, driving.time) for driving in case.driving]
 
 
 def scores(case: Case, pictures: Sequence[Pixels]) -> dict[str, float]:

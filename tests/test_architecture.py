@@ -38,6 +38,7 @@ def test_the_public_api_is_exactly_this():
         "CallEncoder",
         "CallSettings",
         "EncodeOptions",
+        "Engine",
         "Frame",
         "ReenactOptions",
         "ReenactReport",

@@ -53,8 +53,8 @@ def motions(shards: Path, generator: AvfrGenerator) -> Iterator[tuple[Array, Arr
         for number, picture in pictures(record.video) if clip % KEYPOINT_CLIPS == 0 else ():
             mask = cv2.resize(priors.segmentation[number], picture.shape[:2])
             seen = Observation(picture, mesh=meshes[number], segmentation=mask)
-            vectors.append(generator.analyse(seen).vector()[0])
-        yield values, np.array(vectors, np.float32).reshape(-1, generator.layout.size)
+            vectors.append(generator.analyse(seen).vector)
+        yield values, np.array(vectors, np.float32).reshape(-1, generator.kind.layout.size)
 
 
 def pictures(video: bytes) -> Iterator[tuple[int, Array]]:
@@ -84,23 +84,24 @@ def movement(model: LinearFaceModel, values: Array) -> Array:
 
 def learn(clips: list[tuple[Array, Array]], generator: AvfrGenerator) -> MotionTable:
     """The table of a generator from its motions."""
-    layout, model = generator.layout, generator.face_model
+    layout, model = generator.kind.layout, generator.face_model
     assert model is not None
-    points, others = 2 * layout.keypoints, layout.size - layout.mesh
+    points, others = layout.part("keypoints").size, layout.where("camera").start
+    mesh = layout.size - others
     metric = np.mean([movement(model, values[len(values) // 2]) for values, _ in clips[::4]], 0)
     analysis, inverse = principal_components([values.astype(np.float64) for values, _ in clips], metric)
     changes = [(vectors - vectors[0])[1:].astype(np.float64) for _, vectors in clips if len(vectors)]
     change = np.concatenate(changes)
     from_mesh = regression(change[:, others:] @ analysis.T, change[:, :others], 1e-3)
     from_points = regression(change[:, :points], change[:, points:], 1e-4)
-    plain = plain_table(layout.size, layout.keypoints)
+    plain = plain_table(layout.size, points // 2)
     table = MotionTable(
         mean=np.concatenate([np.zeros(others), np.mean([values.mean(0) for values, _ in clips], 0)]).astype(np.float32),
-        analysis=np.concatenate([np.zeros((layout.mesh, others)), analysis], 1).astype(np.float32),
+        analysis=np.concatenate([np.zeros((mesh, others)), analysis], 1).astype(np.float32),
         synthesis=np.concatenate([from_mesh, inverse.T], 1).astype(np.float32),
         from_points=np.concatenate([np.eye(points), from_points], 1).astype(np.float32),
-        levels=np.repeat(plain.levels[:, :1], layout.mesh, 1),
-        absolute=np.repeat(plain.absolute[:, :1], layout.mesh, 1),
+        levels=np.repeat(plain.levels[:, :1], mesh, 1),
+        absolute=np.repeat(plain.absolute[:, :1], mesh, 1),
         offsets=plain.offsets,
     )
     whole = [np.pad(values, ((0, 0), (others, 0))) for values, _ in clips[::LEVEL_CLIPS]]

@@ -7,8 +7,9 @@ Prints one JSON object; psnr and ssim as `visavis evaluate` defines them, means 
 
 ``between``: for N = 1..4 frames between two real neighbours, the network with the neighbours' mesh points as keypoints
 (``network``, every twentieth point), without any movement of keypoints (``blind``), the mixture of the neighbours
-(``mixture``) and the nearer neighbour (``hold``); ``face`` is the psnr of the square around the face alone;
-``people_below_mixture`` counts people whose mean psnr is less than the mixture's.
+(``mixture``) and the nearer neighbour (``hold``); ``face`` is the psnr of the square around the face alone,
+``sharp`` the strength of its fine edges over that of the truth's; ``people_below_mixture`` counts people with a mean
+psnr less than the mixture's.
 
 ``enlarge``: videos of 512x512, halved (``clean``), and also blurred and coded (``soft``). By side of the patches, with
 the surroundings that the network asks for and with none (``lone``), where a patch knows nothing beyond its own border.
@@ -35,7 +36,7 @@ from visavis.enhance.super_resolution import Enlarger, enlarge, load_enlarger
 from visavis.evaluation.metrics.image import psnr, ssim
 from visavis.face.mesh import to_pixels
 from visavis.media.frame import Pixels
-from visavis.pipelines.reenact import to_pixels as to_picture
+from visavis.nn.pictures import to_pixels as to_picture
 from visavis.training.data.damage import soften
 from visavis.training.data.gaps import Stretch, load_stretches
 from visavis.training.data.large import LargeClip, halved, load_large
@@ -68,6 +69,11 @@ def face_square(stretch: Stretch, at: int) -> tuple[slice, slice]:
     low = np.clip(np.floor(points.min(0)), 0, size - 8).astype(int)
     high = np.clip(np.ceil(points.max(0)), low + 8, size).astype(int)
     return slice(low[1], high[1]), slice(low[0], high[0])
+
+
+def edges(picture: Pixels) -> float:
+    """Root mean square of the Laplacian of luma."""
+    return float(np.sqrt(np.square(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_64F)).mean()))
 
 
 def frames_between(network: Interpolator, stretch: Stretch, number: int, at: int) -> dict[str, Pixels]:
@@ -103,6 +109,7 @@ def measure_between(network: Interpolator, stretches: list[Stretch]) -> dict[str
             box, truth = face_square(stretch, at), stretch.pictures[at]
             for name, made in frames_between(network, stretch, number, at).items():
                 score = {"psnr": psnr(made, truth), "ssim": ssim(made, truth), "face": psnr(made[box], truth[box])}
+                score["sharp"] = edges(made[box]) / edges(truth[box])
                 rows[name].append(score)
             people[stretch.identity].append(rows["network"][-1]["psnr"] - rows["mixture"][-1]["psnr"])
         table[number] = {name: means(scores) for name, scores in rows.items()}

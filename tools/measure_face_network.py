@@ -22,6 +22,7 @@ from visavis.face.morphable import LinearFaceModel
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.judges.face_network import MESH_POINTS, FaceNetwork, load_face_network
 from visavis.judges.perceptual import FaceDistance
+from visavis.nn.engine import PLAIN
 from visavis.pipelines.load import load_generator
 from visavis.training.data.damage import damage, warp
 from visavis.training.data.dataset import Clip, Pairs, load_clips
@@ -194,7 +195,7 @@ def ladders(distance: FaceDistance, clips: list[Clip]) -> dict[str, Any]:
 
 def generated(distance: FaceDistance, clips: list[Clip]) -> dict[str, Any]:
     """A model's pictures beside the truth and the source repeated: distance, and how much looks tampered with."""
-    generator = load_generator("avfr-256", device="cpu", precision="fp32")
+    generator = load_generator("avfr-256", PLAIN)
     assert isinstance(generator, AvfrGenerator)
     network = generator.network
     face_model = LinearFaceModel(network.mesh_model.mean.numpy(), network.mesh_model.basis.numpy())

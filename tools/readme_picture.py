@@ -19,6 +19,7 @@ from visavis import EncodeOptions, ReenactOptions, decode_file, encode_file, rea
 from visavis.drawn.synthetic import Pose, TalkingFace, draw, write_clip
 from visavis.media.frame import Pixels
 from visavis.media.still import write_picture
+from visavis.nn.engine import Engine
 
 SIDE = 150
 GAP = 6
@@ -83,11 +84,11 @@ def main() -> None:
         write_picture(folder / "portrait.png", portrait)
         write_clip(folder / "driving.mp4", SECONDS, seed=1)
         made, call = folder / "reenacted.mp4", folder / "call.vsv"
-        reenact_file(
-            folder / "portrait.png", folder / "driving.mp4", made, ReenactOptions(model=options.model, precision="fp32")
-        )
-        encode_file(folder / "driving.mp4", call, EncodeOptions(model=options.model, precision="fp32"))
-        decode_file(call, folder / "call.mp4", precision="fp32")
+        engine = Engine(precision="fp32")
+        how = ReenactOptions(model=options.model, engine=engine)
+        reenact_file(folder / "portrait.png", folder / "driving.mp4", made, how)
+        encode_file(folder / "driving.mp4", call, EncodeOptions(model=options.model, engine=engine))
+        decode_file(call, folder / "call.mp4", engine=engine)
         wanted = telling_moments(TalkingFace(1))
         rows = [
             [None, *frames_at(folder / "driving.mp4", wanted)],

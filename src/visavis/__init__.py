@@ -14,6 +14,7 @@ from visavis.core.processor import let_threads_sleep
 if TYPE_CHECKING:
     from visavis.core.errors import VisavisError
     from visavis.media.frame import Frame, Sound
+    from visavis.nn.engine import Engine
     from visavis.pipelines.call.decode_file import decode_file
     from visavis.pipelines.call.decoder import CallDecoder
     from visavis.pipelines.call.encode_file import EncodeOptions, encode_file
@@ -34,6 +35,7 @@ _HOMES = {
     "CallEncoder": "visavis.pipelines.call.encoder",
     "CallSettings": "visavis.pipelines.call.settings",
     "EncodeOptions": "visavis.pipelines.call.encode_file",
+    "Engine": "visavis.nn.engine",
     "Frame": "visavis.media.frame",
     "ReenactOptions": "visavis.pipelines.files",
     "ReenactReport": "visavis.pipelines.files",
@@ -53,6 +55,7 @@ __all__ = [
     "CallEncoder",
     "CallSettings",
     "EncodeOptions",
+    "Engine",
     "Frame",
     "ReenactOptions",
     "ReenactReport",

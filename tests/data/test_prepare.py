@@ -15,6 +15,7 @@ import pytest
 
 from made import run
 from made_shards import contents, first_picture, record
+from visavis.audio.feature import MEL_WINDOW
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import DataError, OutputError
@@ -50,7 +51,7 @@ def test_a_long_video_becomes_pieces_that_begin_where_they_should(tmp_path: Path
     mel = Priors.decode(piece.priors).mel
     assert mel is not None
     with SoundReader(video, RATE_HZ) as sound:
-        streamed = SoundWindow(sound).at(tasks[1].start + Fraction(5, 25))
+        streamed = SoundWindow(sound, MEL_WINDOW).at(tasks[1].start + Fraction(5, 25))
     np.testing.assert_allclose(mel[:, 20:40], streamed, atol=3 / 255)
 
 

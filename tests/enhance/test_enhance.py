@@ -24,7 +24,8 @@ from visavis.enhance.interpolation import (
     move,
 )
 from visavis.enhance.super_resolution import EnlargeConfig, Enlarger, enlarge, framed, load_enlarger, patches
-from visavis.motion.types import MotionLayout
+from visavis.motion.keypoint_kind import KeypointKind
+from visavis.motion.layout import Motion
 from visavis.nn.cost import gmac
 from visavis.pipelines.call import between as call_between
 from visavis.pipelines.call import enlarge as call_enlarge
@@ -255,17 +256,17 @@ def test_data_that_cannot_teach_is_refused(tmp_path: Path):
 
 
 def test_frames_between_come_from_the_network_or_the_generator():
-    layout = MotionLayout(keypoints=3, jacobians=False)
+    kind = KeypointKind(3, False)
     painted = np.full((12, 12, 3), 7, np.uint8)
 
     def gap(side: int) -> call_between.Gap:
-        still = np.zeros(6, np.float32)
+        still = Motion(np.zeros(6, np.float32), kind.layout)
         return call_between.Gap(draw(side, seed=0), draw(side, seed=1), still, still, 0.5)
 
-    make = call_between.by_network(Interpolator(BetweenConfig.tiny()).eval(), layout)
+    make = call_between.by_network(Interpolator(BetweenConfig.tiny()).eval(), kind)
     both = (draw(32, seed=0).astype(float) + draw(32, seed=1)) / 2
-    assert np.abs(make(gap(32), lambda vector: painted) - both).max() <= 1
-    assert make(gap(12), lambda vector: painted) is painted, "12 is no multiple of 8"
+    assert np.abs(make(gap(32), lambda: painted) - both).max() <= 1
+    assert make(gap(12), lambda: painted) is painted, "12 is no multiple of 8"
 
 
 @pytest.mark.parametrize("side", [32, 64, 100, 128, 20])

@@ -19,7 +19,6 @@ from visavis.evaluation.report import markdown
 from visavis.evaluation.results import ClipResult, ModelResult, Tally
 from visavis.face.mesh import LEFT_EYE, RIGHT_EYE
 from visavis.face.tracker import FaceTracker
-from visavis.face.types import Observation
 
 
 def mesh_of(picture: np.ndarray) -> np.ndarray:
@@ -89,15 +88,14 @@ def test_broken_frames_are_counted_in_all_that_is_rendered_and_told_with_their_t
     times = {seen.observation.time for seen in [*clip.driving, *clip.window.frames]}
     worst = Fraction(10, 25)
 
-    def render(driving: Observation) -> np.ndarray:
-        picture = driving.picture
-        assert driving.mesh is not None
-        return smeared(picture, driving.mesh * 128 + 128) if driving.time == worst else picture
+    good_pictures = {seen.observation.time: seen.observation.picture for seen in [*clip.driving, *clip.window.frames]}
+    meshes = {seen.observation.time: seen.face.mesh for seen in [*clip.driving, *clip.window.frames]}
+    bad_pictures = {**good_pictures, worst: smeared(good_pictures[worst], meshes[worst])}
 
     with FaceTracker(video=False) as tracker:
         measure = ClipMeasure(clip, clip.source, Protocol.SAME, MetricNetworks(), tracker)
-        result, _ = measure.measure(render)
-        good, _ = measure.measure(lambda driving: driving.picture)
+        result, _ = measure.measure(bad_pictures)
+        good, _ = measure.measure(good_pictures)
     assert result.sums["broken_eyes"] == (1, len(times))
     ((score, time),) = result.broken
     assert (time, score > EXCESS) == (0.4, True)

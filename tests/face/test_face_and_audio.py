@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from made import tiny_mesh
+from visavis.audio.feature import MEL_WINDOW
 from visavis.audio.mel import RATE_HZ, WINDOW_SAMPLES, log_mel
 from visavis.audio.window import SoundWindow
 from visavis.drawn.synthetic import TalkingFace, draw
@@ -24,9 +25,11 @@ from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.generators.avfr.mesh import MeshModel
 from visavis.media.frame import Sound
+from visavis.motion.keypoint_kind import KeypointKind
+from visavis.motion.keypoint_transfer import face_scale
+from visavis.motion.kind import Mode
+from visavis.motion.layout import Motion
 from visavis.motion.smooth import OneEuro
-from visavis.motion.transfer import Mode, Transfer, face_scale
-from visavis.motion.types import KeypointMotion
 from visavis.nn.thin_plate import warp_grid
 from visavis.nn.warp import coordinate_grid, sample
 from visavis.pipelines.load import load_generator
@@ -142,7 +145,7 @@ def test_the_window_is_centred_on_the_frame():
     samples = np.zeros(RATE_HZ, np.float32)
     samples[8000:8008] = 0.9
     chunks = [Sound(samples[i : i + 1000], RATE_HZ, Fraction(i, RATE_HZ)) for i in range(0, RATE_HZ, 1000)]
-    mel = SoundWindow(chunks).at(Fraction(1, 2))
+    mel = SoundWindow(chunks, MEL_WINDOW).at(Fraction(1, 2))
     loud = mel.sum(0)
     assert abs((loud * np.arange(20)).sum() / loud.sum() - 9.5) < 0.6
 
@@ -152,7 +155,9 @@ def test_streamed_windows_are_the_windows_of_the_whole():
     samples = rng.uniform(-0.5, 0.5, RATE_HZ).astype(np.float32)
     pieces = np.split(samples, [100, 3000, 3001, 9000])
     starts = [0, 100, 3000, 3001, 9000]
-    window = SoundWindow([Sound(p, RATE_HZ, Fraction(s, RATE_HZ)) for p, s in zip(pieces, starts, strict=True)])
+    window = SoundWindow(
+        [Sound(p, RATE_HZ, Fraction(s, RATE_HZ)) for p, s in zip(pieces, starts, strict=True)], MEL_WINDOW
+    )
     padded = np.pad(samples, WINDOW_SAMPLES)
     for time in (Fraction(0), Fraction(1001, 30000), Fraction(1, 2), Fraction(99, 100), Fraction(3)):
         first = round(time * RATE_HZ) - WINDOW_SAMPLES // 2 + WINDOW_SAMPLES
@@ -163,7 +168,7 @@ def test_streamed_windows_are_the_windows_of_the_whole():
 
 def test_a_gap_in_the_sound_is_silence():
     tone = np.sin(np.arange(1600) / 5).astype(np.float32)
-    window = SoundWindow([Sound(tone, RATE_HZ, Fraction(0)), Sound(tone, RATE_HZ, Fraction(1))])
+    window = SoundWindow([Sound(tone, RATE_HZ, Fraction(0)), Sound(tone, RATE_HZ, Fraction(1))], MEL_WINDOW)
     assert window.at(Fraction(1, 20)).max() > 0.5
     assert window.at(Fraction(1, 2)).max() == 0
     assert window.at(Fraction(21, 20)).max() > 0.5
@@ -240,30 +245,32 @@ def test_mesh_warp_of_a_still_face_changes_nothing():
 
 def test_relative_motion_of_the_start_frame_is_the_source():
     rng = np.random.default_rng(0)
+    kind = KeypointKind(5, True)
 
-    def motion() -> KeypointMotion:
-        points = torch.from_numpy(rng.uniform(-0.5, 0.5, (1, 5, 2)).astype(np.float32))
-        frames = torch.eye(2).expand(1, 5, 2, 2) + 0.1 * torch.from_numpy(rng.standard_normal((1, 5, 2, 2)))
-        return KeypointMotion(
-            points, frames.float(), torch.from_numpy(rng.uniform(-0.3, 0.3, (1, 9)).astype(np.float32))
-        )
+    def motion() -> Motion:
+        frames = np.eye(2) + 0.1 * rng.standard_normal((5, 2, 2))
+        return Motion.of(kind.layout, keypoints=rng.uniform(-0.5, 0.5, (5, 2)), jacobians=frames)
 
     source, start, driving = motion(), motion(), motion()
-    same = Transfer(source, start)(start)
-    for made, expected in zip(
-        (same.points, same.jacobians, same.mesh), (source.points, source.jacobians, source.mesh), strict=True
-    ):
-        assert made is not None and expected is not None
-        assert torch.allclose(made, expected, atol=1e-5)
-    assert Transfer(source, start, Mode.ABSOLUTE)(driving) is driving
+    same = kind.carrier(source, start)(start)
+    assert np.allclose(same.vector, source.vector, atol=1e-5)
+    assert kind.carrier(source, start, Mode.ABSOLUTE)(driving) is driving
+    without_start = kind.carrier(source)
+    assert np.allclose(without_start(start).vector, source.vector, atol=1e-5), "the first that comes is the start"
+    assert np.allclose(without_start(driving).vector, kind.carrier(source, start)(driving).vector)
 
 
 def test_a_larger_face_moves_farther():
-    points = torch.tensor([[[0.0, 0.0], [0.4, 0.0], [0.4, 0.4], [0.0, 0.4]]])
-    source, start = KeypointMotion(1.5 * points), KeypointMotion(points)
+    kind = KeypointKind(4, False)
+    points = np.array([[0.0, 0.0], [0.4, 0.0], [0.4, 0.4], [0.0, 0.4]])
+
+    def motion(places: np.ndarray) -> Motion:
+        return Motion.of(kind.layout, keypoints=places)
+
+    source, start = motion(1.5 * points), motion(points)
     assert face_scale(source, start) == pytest.approx(1.5, abs=1e-5)
-    moved = Transfer(source, start)(KeypointMotion(points + torch.tensor([0.1, 0.0])))
-    assert torch.allclose(moved.points, 1.5 * points + torch.tensor([0.15, 0.0]), atol=1e-6)
+    moved = kind.carrier(source, start)(motion(points + [0.1, 0.0]))
+    assert np.allclose(moved["keypoints"], 1.5 * points + [0.15, 0.0], atol=1e-6)
 
 
 def test_smoothing_takes_jitter_and_leaves_steps():

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
-from visavis.motion.transfer import Transfer
-from visavis.motion.types import KeypointMotion
+from visavis.motion.keypoint_kind import KeypointKind
+from visavis.motion.keypoints import KeypointMotion
 from visavis.weights.checkpoint import load, load_into
 from visavis.weights.convert import convert
 
@@ -42,7 +42,10 @@ def test_converted_model_agrees_with_the_reference(case: tuple[FirstOrderModel, 
     close(found.jacobians, io["kp_source"]["jacobian"], 1e-4, 1e-5)
     source = network.encode(io["source"], motion(io["kp_source"]))
     own = network.encode(io["source"], found)
-    carry = Transfer(motion(io["kp_source"]), motion(io["kp_driving_initial"]))
+    kind = KeypointKind(network.config.keypoints, True)
+    carry = kind.carrier(
+        motion(io["kp_source"]).frame(kind.layout), motion(io["kp_driving_initial"]).frame(kind.layout)
+    )
     for frame in io["frames"]:
         driving = network.detect(frame["driving"])
         close(driving.points, frame["kp_driving"]["value"], 1e-5, 1e-5)
@@ -54,7 +57,7 @@ def test_converted_model_agrees_with_the_reference(case: tuple[FirstOrderModel, 
         close(out.occlusion, frame["occlusion_map"], 2e-3, 1e-4)
         close(out.mask, frame["mask"], 2e-3, 1e-4)
         close(out.picture, frame["prediction"], 2e-3, 1e-4)
-        moved = carry(motion(frame["kp_driving"]))
+        moved = KeypointMotion.of(carry(motion(frame["kp_driving"]).frame(kind.layout)))
         close(moved.points, frame["kp_norm"]["value"], 1e-5, 1e-5)
         close(moved.jacobians, frame["kp_norm"]["jacobian"], 1e-4, 1e-5)
         close(network.render(source, moved).picture, frame["prediction_relative"], 2e-3, 1e-4)

@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from made import drawn_speech, talking_mesh, tiny_mesh
+from visavis.audio.feature import MEL_WINDOW
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.mfcc import mfcc
 from visavis.audio.window import SoundWindow
@@ -213,6 +214,6 @@ def test_a_clip_hears_what_a_stream_hears():
     sound = np.random.default_rng(0).normal(0, 0.1, RATE_HZ // 2).astype(np.float32)
     mel = mel_of(sound, 10)
     assert mel.shape == (80, 56)
-    window = SoundWindow([Sound(sound, RATE_HZ, Fraction(0))])
+    window = SoundWindow([Sound(sound, RATE_HZ, Fraction(0))], MEL_WINDOW)
     for frame in range(10):
         np.testing.assert_allclose(mel[:, 4 * frame : 4 * frame + 20], window.at(Fraction(frame, 25)), atol=1e-6)

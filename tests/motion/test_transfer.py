@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from visavis.drawn.synthetic import Pose, draw
@@ -21,10 +19,12 @@ from visavis.face.tracker import FaceTracker
 from visavis.face.types import Observation
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.motion import camera
+from visavis.motion.keypoint_kind import KeypointKind
+from visavis.motion.kind import Mode
+from visavis.motion.layout import Motion
 from visavis.motion.openings import USUAL_OPEN, EyeRange, usual_opening
 from visavis.motion.shape import ShapeTransfer
-from visavis.motion.transfer import Mode, Transfer
-from visavis.motion.types import KeypointMotion
+from visavis.nn.engine import PLAIN
 from visavis.pipelines.load import load_generator
 
 Array = NDArray[np.float32]
@@ -38,7 +38,7 @@ CONTACT_PX = 0.7
 
 @pytest.fixture(scope="module")
 def generator() -> AvfrGenerator:
-    made = load_generator("avfr-256", device="cpu", precision="fp32")
+    made = load_generator("avfr-256", PLAIN)
     assert isinstance(made, AvfrGenerator)
     return made
 
@@ -65,11 +65,17 @@ def mesh_of():
         yield find
 
 
-def motion(model: LinearFaceModel, mesh: Array) -> KeypointMotion:
+def motion(model: LinearFaceModel, mesh: Array) -> Motion:
     """Mesh values, with keypoints on nose and chin and one on a shoulder."""
-    points = np.concatenate([mesh[[4, 152], :2], [[0.8, 0.9]]]).astype(np.float32)
-    frames = torch.eye(2).expand(1, 3, 2, 2).clone()
-    return KeypointMotion(torch.from_numpy(points)[None], frames, torch.from_numpy(model.fit(mesh))[None])
+    points = np.concatenate([mesh[[4, 152], :2], [[0.8, 0.9]]])
+    values = model.fit(mesh)
+    parts = {"keypoints": points, "jacobians": np.tile(np.eye(2), (3, 1, 1)), "camera": values[:6], "shape": values[6:]}
+    return Motion.of(KeypointKind(3, True, model).layout, **parts)
+
+
+def mesh_made(model: LinearFaceModel, moved: Motion) -> Array:
+    """The mesh of a motion."""
+    return model.points(np.concatenate([moved["camera"], moved["shape"]]))
 
 
 def gap_px(meshes: Sequence[Array], pairs: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
@@ -82,9 +88,9 @@ def carried(
     model: LinearFaceModel, source: Array, driving: Sequence[Array], *, ahead: bool, mode: Mode = Mode.RELATIVE
 ) -> list[Array]:
     known = driving if ahead else ()
-    transfer = Transfer(motion(model, source), motion(model, driving[0]), mode, face=model, ahead=known)
-    moved = [transfer(motion(model, mesh)).mesh for mesh in driving]
-    return [model.points(values[0].numpy()) for values in moved if values is not None]
+    kind = KeypointKind(3, True, model)
+    carry = kind.carrier(motion(model, source), motion(model, driving[0]), mode, ahead=known)
+    return [mesh_made(model, carry(motion(model, mesh))) for mesh in driving]
 
 
 STATES = tuple(product((0.0, 0.9), (0.0, 0.9)))
@@ -204,15 +210,14 @@ def test_a_squinting_picture_opens_and_a_narrow_eye_stays_narrow():
 
 def test_keypoints_go_with_the_face_and_leave_shoulders_alone(model: LinearFaceModel, mesh_of: MeshOf):
     source, start = motion(model, mesh_of(3, Pose())), motion(model, mesh_of(1, Pose()))
-    transfer = Transfer(source, start, face=model, ahead=[mesh_of(1, Pose())])
-    turned = mesh_of(1, Pose(x=0.1))
-    driving = motion(model, turned)
-    moved = transfer(replace(driving, points=torch.cat([driving.points[:, :2], start.points[:, 2:]], 1)))
-    shift = moved.points - source.points
-    assert shift[0, 0, 0] == pytest.approx(0.2, abs=0.03) and shift[0, 1, 0] == pytest.approx(0.2, abs=0.05)
-    assert shift[0, 2].abs().max() < 0.02
-    far = transfer(replace(driving, points=driving.points + 0.8))
-    assert 0.1 < float((far.points - source.points)[0, 2].norm()) < 0.25
+    carry = KeypointKind(3, True, model).carrier(source, start, ahead=[mesh_of(1, Pose())])
+    driving = motion(model, mesh_of(1, Pose(x=0.1)))
+    points = np.concatenate([driving["keypoints"][:2], start["keypoints"][2:]])
+    shift = carry(driving.with_parts(keypoints=points))["keypoints"] - source["keypoints"]
+    assert shift[0, 0] == pytest.approx(0.2, abs=0.03) and shift[1, 0] == pytest.approx(0.2, abs=0.05)
+    assert np.abs(shift[2]).max() < 0.02
+    far = carry(driving.with_parts(keypoints=driving["keypoints"] + 0.8))
+    assert 0.1 < float(np.linalg.norm((far["keypoints"] - source["keypoints"])[2])) < 0.25
 
 
 def test_the_pictures_show_it_too(generator: AvfrGenerator, mesh_of: MeshOf):
@@ -226,21 +231,17 @@ def test_the_pictures_show_it_too(generator: AvfrGenerator, mesh_of: MeshOf):
 
     ahead = [mesh_of(1, pose) for pose in poses]
     drivers = [generator.analyse(seen(1, pose)) for pose in poses]
-    model = generator.face_model
-    assert model is not None
     with FaceTracker(video=False) as tracker:
         for mouth in (0.0, 0.8):
             source = seen(3, Pose(mouth=mouth))
             person = generator.prepare([source])
-            transfer = Transfer(generator.analyse(source), drivers[1], face=model, ahead=ahead)
+            carry = generator.kind.carrier(generator.analyse(source), drivers[1], ahead=ahead)
             found = []
             for driver in drivers:
-                picture = generator.render(person, transfer(driver), None)[0].permute(1, 2, 0).mul(255).byte().numpy()
-                face = tracker.find(picture)
+                face = tracker.find(person.render([carry(driver)], None))
                 assert face is not None
                 found.append(whole(256, 256).to_crop(face.mesh))
             lips, lids = gap_px(found, LIP_PAIRS), gap_px(found, RIGHT_LID_PAIRS)
-            # Behind an open portrait the network leaves a thin line of teeth between lips that the mesh has closed.
-            assert lips[1] < (2.0 if mouth else 1.0) and lips[0] > 3.0
+            assert lips[1] < 1.0 and lips[0] > 3.0
             # The tracker reads the lashes of a drawn eye that is shut as an open one, so that little is left to ask.
             assert lids[2] < 0.9 * lids[1]

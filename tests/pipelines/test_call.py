@@ -176,17 +176,21 @@ def test_a_receiver_hears_the_sound_of_each_frame():
 
     generator = avfr()
     heard: list[np.ndarray] = []
-    paint = generator.render
+    prepare = generator.prepare
 
-    def render(person, motion, sound):
-        heard.append(sound)
-        return paint(person, motion, sound)
+    class Listening:
+        def __init__(self, person):
+            self.person = person
+
+        def render(self, motions, sound):
+            heard.append(sound)
+            return self.person.render(motions, sound)
 
     packets = encode(generator, caller(50), CallSettings(sound_kbps=24, quality_drop_db=float("inf")), sound=True)
-    generator.render = render  # type: ignore[method-assign]
+    generator.prepare = lambda references: Listening(prepare(references))  # type: ignore[method-assign]
     frames, _ = decode(generator, packets)
     assert len(frames) == len(heard) == 50
-    window = SoundWindow([TalkingFace(1).sound(30.0)])
+    window = SoundWindow([TalkingFace(1).sound(30.0)], generator.hears)
     errors = [np.abs(mel - window.at(frame.time)).mean() for mel, frame in zip(heard, frames, strict=True)]
     assert np.median(errors) < 0.06
 

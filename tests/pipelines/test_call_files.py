@@ -31,7 +31,8 @@ from visavis.media.frame import Frame, Pixels
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.media.still import write_picture
 from visavis.media.writer import VideoWriter
-from visavis.motion.types import MotionLayout
+from visavis.motion.keypoint_kind import KeypointKind
+from visavis.nn.engine import Engine
 from visavis.pipelines.call.between import chosen as between_chosen
 from visavis.pipelines.call.enlarge import chosen as enlarge_chosen
 from visavis.weights.checkpoint import save
@@ -341,8 +342,9 @@ def test_small_networks_run_where_the_generator_does(monkeypatch: pytest.MonkeyP
         return self
 
     monkeypatch.setattr(torch.nn.Module, "to", to)
-    between_chosen("network", 2, MotionLayout(3, True, 0), "cuda")
-    enlarge_chosen("network", 256, 512, device="cuda")
+    engine = Engine("cuda", "fp32")
+    between_chosen("network", 2, KeypointKind(3, True), engine)
+    enlarge_chosen("network", 256, 512, engine=engine)
     assert asked == ["cuda", "cuda"]
 
 

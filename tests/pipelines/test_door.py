@@ -11,6 +11,7 @@ import pytest
 from made import FRAMES, good_inputs
 from visavis import CallDecoder, CallEncoder, Frame, Reenactor, VisavisError, read_frames
 from visavis.drawn.synthetic import TalkingFace
+from visavis.nn.engine import Engine
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_frames_come_out_as_they_go_in(inputs: Path):
             asked.append(frame.time)
             yield frame
 
-    made = Reenactor(inputs / "portrait.png", model=tiny(inputs), device="cpu").stream(camera())
+    made = Reenactor(inputs / "portrait.png", model=tiny(inputs), engine=Engine("cpu")).stream(camera())
     first = next(made)
     assert (first.time, len(asked)) == (0, 1), "a frame is made as soon as it is asked for"
     assert first.pixels.shape == (64, 64, 3) and first.pixels.dtype == np.uint8
@@ -47,7 +48,7 @@ def test_frames_come_out_as_they_go_in(inputs: Path):
 
 
 def test_a_path_is_as_good_as_frames(inputs: Path):
-    by_path = Reenactor(str(inputs / "portrait.png"), model=tiny(inputs), precision="fp32")
+    by_path = Reenactor(str(inputs / "portrait.png"), model=tiny(inputs), engine=Engine(precision="fp32"))
     assert by_path.size == 64
     from_file = list(by_path.stream(inputs / "driving.mp4"))
     assert len(from_file) == FRAMES == by_path.tally.frames
@@ -56,7 +57,7 @@ def test_a_path_is_as_good_as_frames(inputs: Path):
 
 
 def test_sound_reaches_the_network_and_is_silence_otherwise(inputs: Path):
-    reenactor = Reenactor(inputs / "portrait.png", model=tiny(inputs), precision="fp32")
+    reenactor = Reenactor(inputs / "portrait.png", model=tiny(inputs), engine=Engine(precision="fp32"))
     frames = list(read_frames(inputs / "driving.mp4"))
     silent, again, heard = (
         np.stack([frame.pixels for frame in reenactor.stream(frames, sound)])
@@ -86,7 +87,10 @@ def test_a_source_without_a_face_is_refused(inputs: Path):
 
 def test_a_call_needs_nothing_but_the_name_of_weights(inputs: Path):
     model = tiny(inputs)
-    with CallEncoder.of(model, fps=25, device="cpu") as encoder, CallDecoder.of(model, device="cpu") as decoder:
+    with (
+        CallEncoder.of(model, fps=25, engine=Engine("cpu")) as encoder,
+        CallDecoder.of(model, engine=Engine("cpu")) as decoder,
+    ):
         made = []
         for frame in read_frames(inputs / "driving.mp4"):
             for packet in encoder.push(frame):

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from visavis.drawn.synthetic import Pose, draw, write_clip
 from visavis.face.tracker import FaceTracker
-from visavis.generators.avfr.config import AvfrConfig
-from visavis.generators.avfr.generator import AvfrGenerator
+from visavis.generators.base import Prior
 from visavis.media.frame import Frame
 from visavis.media.reader import VideoReader
 from visavis.media.writer import VideoWriter
-from visavis.pipelines.analyse import Seen
 from visavis.pipelines.look_ahead import find_source, look_ahead
 
 
@@ -31,7 +29,7 @@ def test_the_start_frame_is_found_as_the_stream_will_track_it(seed: int, tmp_pat
         tracked = [tracker.find(frame.pixels) for frame in frames]
         face = tracked[25]
         assert face is not None
-        found_ahead = look_ahead(clip, Seen(frames[25], face), AvfrGenerator(AvfrConfig.tiny()), crop=False)
+        found_ahead = look_ahead(clip, face.mesh, [Prior.MESH], 64, crop=False)
         start, crop = found_ahead.start, found_ahead.crop
         assert start is not None and start.mesh is not None
         assert len(found_ahead.meshes) == len(frames[::3])
@@ -67,7 +65,7 @@ def test_what_is_known_beforehand_reaches_the_first_frame(tmp_path: Path):
     with FaceTracker(video=False) as tracker:
         face = tracker.find(first.pixels)
     assert face is not None
-    ahead = look_ahead(clip, Seen(first, face), AvfrGenerator(AvfrConfig.tiny()), crop=False)
+    ahead = look_ahead(clip, face.mesh, [Prior.MESH], 64, crop=False)
     meshes = np.stack(ahead.meshes)
     assert meshes.shape == (9, 478, 3)
     assert np.abs(meshes[:, :468, :2]).max() < 1

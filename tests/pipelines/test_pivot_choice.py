@@ -19,6 +19,7 @@ from visavis.drawn.synthetic import Pose, draw
 from visavis.face.pose import HeadAngles
 from visavis.generators.base import Generator
 from visavis.media.frame import Frame, Pixels
+from visavis.motion.layout import Motion
 from visavis.pipelines.call.choice import Moment, PivotChooser
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.painter import Painter
@@ -101,15 +102,15 @@ class Choice:
     """A chooser over a generator that is not asked to paint."""
 
     def __init__(self, generator: Generator, *, drop_db: float = NO_CHECK) -> None:
-        layout = generator.layout
-        table = plain_table(layout.size, layout.keypoints)
+        layout = generator.kind.layout
+        table = plain_table(layout.size, layout.part("keypoints").shape[0])
         settings = CallSettings(kbps=50, angles=(10, 10, 10), quality_drop_db=drop_db)
         self.chooser = PivotChooser(Painter(generator, table, Mode.ADAPTIVE), settings, budget(50))
         self.picture = draw(64, 1)
-        self.vector = np.zeros(layout.size, np.float32)
+        self.motions = (Motion(np.zeros(layout.size, np.float32), layout),)
 
     def moment(self, yaw: float, ready: float) -> Moment:
-        return Moment(self.picture, self.vector, HeadAngles(yaw, 0, 0), ready)
+        return Moment(self.picture, self.motions, HeadAngles(yaw, 0, 0), ready)
 
     def sent(self, moment: Moment, others: Iterable[Moment] = ()) -> HeadAngles | None:
         """The pose of the pivot that is sent for a group, if one is."""
@@ -160,7 +161,7 @@ def test_a_face_that_is_lost_in_coding_gives_way_to_the_next_best(
 ):
     choice = Choice(generator)
     good, better = choice.moment(0, 0.8), choice.moment(5, 0.9)
-    blank = Moment(np.full_like(choice.picture, 90), choice.vector, HeadAngles(2, 0, 0), 1.0)
+    blank = Moment(np.full_like(choice.picture, 90), choice.motions, HeadAngles(2, 0, 0), 1.0)
     choice.chooser.open([good, better, blank])
     assert choice.chooser.choose(good, None, 0.32)[0].angles == better.angles
     with pytest.raises(FaceError):

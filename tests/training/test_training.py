@@ -12,25 +12,33 @@ import numpy as np
 import pytest
 import torch
 
+from visavis.audio.feature import MEL_WINDOW
 from visavis.audio.mel import RATE_HZ
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import ConfigError, WeightsError
-from visavis.core.registry import generator_class
 from visavis.data.prepare.run import prepare
 from visavis.data.shards import Priors, read
 from visavis.drawn.synthetic import write_clip
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
+from visavis.generators.base import family_of
 from visavis.judges.perceptual.face import FaceDistance
 from visavis.media.reader import SoundReader
-from visavis.motion.types import KeypointMotion
+from visavis.motion.keypoints import KeypointMotion
+from visavis.nn.engine import Engine
 from visavis.nn.warp import coordinate_grid, sample
-from visavis.pipelines.describe import frame_cost
 from visavis.pipelines.load import load_generator
 from visavis.training.config import TrainConfig, read_config
 from visavis.training.data.dataset import Batch
 from visavis.training.loop import batches
-from visavis.training.losses import Deformation, LossWeights, equivariance, pyramid_l1, structure_loss
+from visavis.training.losses import (
+    Deformation,
+    LossWeights,
+    equivariance,
+    pyramid_l1,
+    structure_loss,
+    texture_l1,
+)
 from visavis.training.machine import OneDevice
 from visavis.training.run import train
 from visavis.training.tasks.avfr import AvfrTask
@@ -88,7 +96,7 @@ def test_mel_of_a_shard_is_the_mel_of_the_stream(shards: Path, tmp_path: Path):
     priors = Priors.decode(record.priors)
     assert priors.mel is not None
     with SoundReader(clip, RATE_HZ) as sound:
-        window = SoundWindow(sound)
+        window = SoundWindow(sound, MEL_WINDOW)
         for frame in range(0, 10, 3):
             streamed = window.at(Fraction(frame, 25))
             np.testing.assert_allclose(priors.mel[:, 4 * frame : 4 * frame + 20], streamed, atol=1 / 255)
@@ -150,6 +158,16 @@ def test_losses_vanish_for_equal_pictures_and_weigh_regions():
     heavy = weight.clone()
     heavy[..., :32, :32] = 3
     assert pyramid_l1(wrong, picture, heavy) > pyramid_l1(wrong, picture, weight)
+
+
+def test_texture_asks_for_sharpness_and_not_for_the_place_of_edges():
+    """A shifted picture is as sharp as the truth, the mean of both is not: L1 of colours says the opposite."""
+    truth = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    shifted = truth.roll(1, 3)
+    mean = (truth + shifted) / 2
+    assert float(texture_l1(truth, truth)) == 0
+    assert texture_l1(mean, truth) > 5 * texture_l1(shifted, truth)
+    assert (mean - truth).abs().mean() < (shifted - truth).abs().mean()
 
 
 def test_every_loss_of_the_paper_reaches_the_network(shards: Path):
@@ -215,10 +233,10 @@ def test_a_keypoint_run_gives_weights_that_reenact(shards: Path, tmp_path: Path)
     config.write_text('task = "keypoint"\nbatch = 2\nstride = 2\nlog_every = 1\n[model]\npreset = "tiny"\n')
     report = train(config, shards, steps=2, out=tmp_path / "run", device="cpu")
     assert report is not None
-    generator = load_generator(report.weights, device="cpu")
+    generator = load_generator(report.weights, Engine("cpu"))
     assert (generator.family, generator.size) == ("keypoint", 64)
     seen = Observation(np.zeros((64, 64, 3), np.uint8))
-    assert generator.render(generator.prepare([seen]), generator.analyse(seen), None).shape == (1, 3, 64, 64)
+    assert generator.prepare([seen]).render([generator.analyse(seen)], None).shape == (64, 64, 3)
     assert cv2.imread(str(tmp_path / "run/sheets/step-00000002.png")).shape == (2 * 64, 3 * 64, 3)
 
 
@@ -248,8 +266,7 @@ def test_the_rows_of_the_ablation_cost_the_same():
     costs = []
     for path in sorted((RECIPES / "ablation").glob("[0-9]*.toml")):
         config = read_config(path)
-        network = generator_class(config.task).from_config(asdict(config.model)).network
-        costs.append(frame_cost(network)["per_frame"]["total"])
+        costs.append(family_of(config.task).cost_of(asdict(config.model)).gmac["per_frame"]["total"])
     assert max(costs) < 1.1 * min(costs)
 
 

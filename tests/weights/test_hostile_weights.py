@@ -25,6 +25,7 @@ from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
 from visavis.judges.face_network import FaceConfig, FaceNetwork, load_face_network
 from visavis.judges.mouth_sync import MouthSync, MouthSyncConfig
+from visavis.nn.engine import Engine
 from visavis.pipelines.load import load_generator
 from visavis.weights import checkpoint as checkpoints
 from visavis.weights.checkpoint import load, save
@@ -69,8 +70,8 @@ def test_some_hundred_bytes_cannot_ask_for_a_large_network(tmp_path: Path, famil
 def test_no_family_builds_before_it_compares(tmp_path: Path):
     """Each would take more than this, were it built."""
     loaders = {
-        "keypoint": lambda path: load_generator(str(path), device="cpu"),
-        "avfr": lambda path: load_generator(str(path), device="cpu"),
+        "keypoint": lambda path: load_generator(str(path), Engine("cpu")),
+        "avfr": lambda path: load_generator(str(path), Engine("cpu")),
         "face": load_face_network,
         "between": load_interpolator,
         "enlarge": load_enlarger,
@@ -118,7 +119,7 @@ assert "sympy" not in sys.modules
 def test_a_config_that_no_network_has_is_refused(tmp_path: Path, config: str, named: str):
     path = liar(tmp_path / "w.safetensors", "keypoint", config)
     with pytest.raises(WeightsError, match=named) as caught:
-        load_generator(str(path), device="cpu")
+        load_generator(str(path), Engine("cpu"))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
 
 
@@ -150,7 +151,7 @@ HEADERS = {
 
 @pytest.mark.parametrize("case", HEADERS)
 @pytest.mark.parametrize(
-    "reader", [lambda path: load_generator(str(path), device="cpu"), load_face_network, read_tensors]
+    "reader", [lambda path: load_generator(str(path), Engine("cpu")), load_face_network, read_tensors]
 )
 def test_a_damaged_header_is_refused_by_every_reader(tmp_path: Path, case: str, reader: Any):
     path = _header(tmp_path / "w.safetensors", *HEADERS[case])

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from visavis.core.errors import OutputError, VisavisError, WeightsError
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
+from visavis.nn.engine import Engine
 from visavis.pipelines.load import load_generator
 from visavis.weights import store
 from visavis.weights.checkpoint import load, load_into, save, sha256
@@ -109,7 +110,7 @@ def test_a_header_that_lies_is_refused(tmp_path: Path, config: str):
     header = {"format": "visavis-1", "family": "keypoint", "config": config, "meta": "{}"}
     save_file({"a": torch.zeros(1)}, str(path), metadata=header)
     with pytest.raises(VisavisError):
-        load_generator(str(path), device="cpu")
+        load_generator(str(path), Engine("cpu"))
 
 
 def test_safetensors_of_others_are_refused(tmp_path: Path):
@@ -210,14 +211,14 @@ def test_a_published_checkpoint_is_converted_without_loss(tmp_path: Path, zipped
     stored = load(output).tensors
     for part in ("generator", "kp_detector"):
         assert all(torch.equal(stored[f"{part}.{name}"], tensor) for name, tensor in values[part].items())
-    assert load_generator(str(output), device="cpu").family == "keypoint"
+    assert load_generator(str(output), Engine("cpu")).family == "keypoint"
 
 
 def test_the_size_that_was_trained_at_is_kept(tmp_path: Path):
     source, output = tmp_path / "c.pth.tar", tmp_path / "w.safetensors"
     torch.save(published(), source)
     assert convert(source, output, size=64)["size"] == 64
-    assert load_generator(str(output), device="cpu").size == 64
+    assert load_generator(str(output), Engine("cpu")).size == 64
     with pytest.raises(WeightsError, match="size"):
         convert(source, tmp_path / "no.safetensors", size=100)
     assert not (tmp_path / "no.safetensors").exists()

@@ -19,9 +19,10 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Time every stage on a drawn face, beside a plain run of the same network."""
+    from visavis.nn.engine import Engine
     from visavis.pipelines.bench import bench as run
 
-    report = run(model, device=device, precision=precision, threads=threads, frames=frames)
+    report = run(model, Engine(device, precision, threads), frames=frames)
     if as_json:
         print_json(report)
         return

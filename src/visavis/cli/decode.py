@@ -53,6 +53,7 @@ def decode(
     as_json: Json = False,
 ) -> None:
     """Decode a call into a video with its sound."""
+    from visavis.nn.engine import Engine
     from visavis.pipelines.call.decode_file import decode_file
 
     with progress_bar("decode", "fps") as progress:
@@ -61,9 +62,7 @@ def decode(
             output,
             model=model,
             size=None if size is None else int(size.value),
-            device=device.value,
-            precision=precision.value,
-            threads=threads,
+            engine=Engine(device.value, precision.value, threads),
             force=force,
             between=between.value,
             enlarge=enlarge.value,

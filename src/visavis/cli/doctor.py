@@ -67,12 +67,12 @@ def _checks() -> Iterator[Check]:
 def _device() -> str:
     import torch
 
-    from visavis.pipelines.load import choose_device, choose_precision, choose_threads
+    from visavis.nn.engine import Engine
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no CUDA device; the CPU is used"
-    precision = choose_precision("auto", choose_device("auto"))
+    engine = Engine().chosen()
     waiting = "sleep" if os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive" else "wait as the environment says"
-    return f"{choose_threads(None)} threads that {waiting}, {precision}, {gpu}"
+    return f"{engine.threads} threads that {waiting}, {engine.precision}, {gpu}"
 
 
 def _weights() -> str:

@@ -38,6 +38,7 @@ def encode(
     as_json: Json = False,
 ) -> None:
     """Encode VIDEO as a call: pivots and motion instead of pictures."""
+    from visavis.nn.engine import Engine
     from visavis.pipelines.call.encode_file import EncodeOptions, encode_file
     from visavis.pipelines.call.settings import CallSettings
 
@@ -47,9 +48,7 @@ def encode(
         settings=settings,
         audio=audio,
         face=face,
-        device=device.value,
-        precision=precision.value,
-        threads=threads,
+        engine=Engine(device.value, precision.value, threads),
         force=force,
     )
     with progress_bar("encode", "fps") as progress:

@@ -99,7 +99,7 @@ def evaluate(
 
 def _processes(device: str) -> int:
     """As many processes as cores, which one GPU's memory could not hold."""
-    from visavis.pipelines.load import choose_device
+    from visavis.nn.engine import choose_device
 
     if choose_device(device) != "cpu":
         return 1

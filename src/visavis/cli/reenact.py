@@ -28,6 +28,19 @@ def reenact(
     motion: Annotated[
         Motion, typer.Option(help="relative: change since the nearest pose; absolute: as it is.")
     ] = Motion.relative,
+    amount: Annotated[
+        str,
+        typer.Option(
+            help="How much of the driver's movement counts: head=0.7,lips=1.2,eyes=..,brows=..,expression=..,"
+            "blink=0; 1 is all of it."
+        ),
+    ] = "",
+    edit: Annotated[
+        str,
+        typer.Option(
+            help="Change every frame by hand: yaw=+10,pitch=..,roll=.. in degrees; mouth=0.5,smile=..,blink=.."
+        ),
+    ] = "",
     paste_back: Annotated[
         bool, typer.Option("--paste-back", help="Put the result into the full source frame.")
     ] = False,
@@ -48,20 +61,22 @@ def reenact(
     as_json: Json = False,
 ) -> None:
     """Animate the face of SOURCE by the video DRIVING and its sound."""
-    from visavis.motion.transfer import Mode
+    from visavis.motion.amounts import Amounts, Edits
+    from visavis.motion.kind import Mode
+    from visavis.nn.engine import Engine
     from visavis.pipelines.files import ReenactOptions, reenact_file
 
     options = ReenactOptions(
         model=model,
         audio=audio,
         motion=Mode(motion.value),
+        amounts=Amounts.parse(amount),
+        edits=Edits.parse(edit),
         paste_back=paste_back,
         crop=crop,
         source_face=face if source_face is None else source_face,
         driver_face=face if driver_face is None else driver_face,
-        device=device.value,
-        precision=precision.value,
-        threads=threads,
+        engine=Engine(device.value, precision.value, threads),
         force=force,
     )
     with progress_bar("reenact", "fps") as progress:

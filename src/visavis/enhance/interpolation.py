@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visavis.core.config import check_ranges
+from visavis.nn.cost import gmac
 from visavis.nn.warp import coordinate_grid, sample
 from visavis.weights.network import load_network
 from visavis.weights.store import resolve
@@ -28,6 +29,7 @@ FAMILY = "between"
 PACKAGED_NAME = "between-256"
 #: Sides of pictures are multiples of this.
 MULTIPLE = 8
+_SIDE = 256
 _SPREAD_PX = 20.0
 _STILL = 0.05
 _FLOW_UNIT_PX = 2.0
@@ -106,6 +108,12 @@ class Interpolator(nn.Module):
             _silent(nn.Conv2d(config.repair, 16, 3, padding=1)),
             nn.PixelShuffle(2),
         )
+
+    def gmac(self) -> dict[str, dict[str, float]]:
+        """1e9 multiply-accumulates of a picture of 256x256."""
+        points, pictures = torch.rand(1, 10, 2), torch.rand(2, 1, 3, _SIDE, _SIDE)
+        pair = Neighbours(pictures[0], pictures[1], points, points, torch.full((1,), 0.5))
+        return {"per_picture": {"network": gmac(lambda: self(pair))}}
 
     def forward(self, pair: Neighbours) -> Between:
         """Make the pictures between."""

@@ -17,12 +17,14 @@ from torch import Tensor, nn
 
 from visavis.core.config import check_ranges
 from visavis.core.errors import ConfigError
+from visavis.nn.cost import gmac
 from visavis.weights.network import load_network
 from visavis.weights.store import resolve
 
 FAMILY = "enlarge"
 PACKAGED_NAME = "enlarge-2x"
 FACTOR = 2
+_SIDE = 256
 _BICUBIC_REACH = 2
 _UNIT = 0.1  # what is added is small: in larger units the first steps of learning would be leaps
 
@@ -69,6 +71,11 @@ class Enlarger(nn.Module):
         nn.init.zeros_(self.last.weight)  # it begins as bicubic interpolation
         assert self.last.bias is not None
         nn.init.zeros_(self.last.bias)
+
+    def gmac(self) -> dict[str, dict[str, float]]:
+        """1e9 multiply-accumulates of a picture of 256x256."""
+        side = _SIDE + 2 * self.config.reach
+        return {"per_picture": {"network": gmac(lambda: self(torch.rand(1, 3, side, side)))}}
 
     def forward(self, framed: Tensor) -> Tensor:
         """Enlarge pictures ``[B, 3, H + 2 reach, W + 2 reach]`` with their surroundings to ``[B, 3, 2 H, 2 W]``."""

@@ -17,6 +17,7 @@ from visavis.generators.base import Generator
 from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Pixels
 from visavis.media.reader import SoundReader, VideoReader
+from visavis.nn.engine import Engine
 from visavis.pipelines.call.between import chosen as between_chosen
 from visavis.pipelines.call.decoder import CallDecoder, filled
 from visavis.pipelines.call.encoder import CallEncoder
@@ -101,7 +102,7 @@ class CallCodec:
     def _decode(self, packets: list[bytes], side: int, fps: Fraction, point: CallPoint, every: int) -> Iterator[Pixels]:
         generator, weights = _loaded(self.model)
         enlarge = enlarge_chosen(point.enlarge, generator.size, side, point.patch)
-        between = between_chosen("network", point.settings.interpolate, generator.layout)
+        between = between_chosen("network", point.settings.interpolate, generator.kind)
         with CallDecoder(generator, weights, between=between, every=every) as decoder:
             last: Pixels | None = None
             for frame in filled(decoder.play(packets), decoder, fps):
@@ -112,7 +113,7 @@ class CallCodec:
 
 @cache
 def _loaded(model: str) -> tuple[Generator, WeightsId]:
-    return load_generator(model, precision="fp32"), WeightsId.of(model)
+    return load_generator(model, Engine(precision="fp32")), WeightsId.of(model)
 
 
 def _pivots(angles: tuple[float, float, float] | None, drop_db: float) -> CallPoint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.audio.mel import RATE_HZ
-from visavis.audio.window import SoundWindow
 from visavis.core.errors import FaceError
 from visavis.evaluation.window import choose_window
 from visavis.face.align import whole
@@ -23,7 +21,7 @@ from visavis.pipelines.analyse import Analyser
 
 SIZE = 256
 _SHORTEST_WINDOW = 8
-_ALL_PRIORS = tuple(Prior)
+ALL_PRIORS = tuple(Prior)
 
 
 @dataclass(frozen=True)
@@ -65,15 +63,14 @@ class ClipFrames:
     window: Window | None = None
 
     @property
-    def observations(self) -> list[Observation]:
-        """Every frame that was read, in the order of time."""
+    def times(self) -> set[Fraction]:
+        """Of all frames that are measured."""
         window = self.window.frames if self.window is not None else []
-        read = {seen.observation.time: seen.observation for seen in (self.source, *self.driving, *window)}
-        return [read[time] for time in sorted(read)]
+        return {seen.observation.time for seen in (*self.driving, *window)}
 
 
 def read_clip(path: Path, *, every: int = 5, window_s: float = 0.0) -> ClipFrames:
-    """Read a clip's frames, each analysed alone.
+    """Read a clip's frames, each analysed alone: the truth that rendered frames are compared with.
 
     Args:
         path: the clip.
@@ -84,21 +81,17 @@ def read_clip(path: Path, *, every: int = 5, window_s: float = 0.0) -> ClipFrame
         FaceError: no frame shows a face.
     """
     inside = choose_window(path, window_s)
-    with ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(path))
-        analyser = stack.enter_context(Analyser(_ALL_PRIORS, video=False))
-        sound = stack.enter_context(SoundReader(path, RATE_HZ))
-        mels = SoundWindow(sound) if sound.has_sound else None
+    with VideoReader(path) as reader, Analyser(ALL_PRIORS, video=False) as analyser:
         source: Seen | None = None
         driving: list[Seen] = []
         window: list[Seen | None] = []
         for number, frame in enumerate(reader):
             if source is not None and number % every and number not in inside:
                 continue
-            mel = mels.at(frame.time) if mels is not None else None
-            seen = _analyse(analyser, frame, mel)
+            seen = _analyse(analyser, frame)
             if source is None:
                 source = seen
+                analyser.needs = frozenset({Prior.MESH} if seen is not None else ALL_PRIORS)
                 continue
             if number in inside:
                 window.append(seen)
@@ -111,20 +104,20 @@ def read_clip(path: Path, *, every: int = 5, window_s: float = 0.0) -> ClipFrame
 
 def read_source(path: Path) -> Seen:
     """Read the first frame with a face, and nothing after it."""
-    with VideoReader(path) as reader, Analyser(_ALL_PRIORS, video=False) as analyser:
+    with VideoReader(path) as reader, Analyser(ALL_PRIORS, video=False) as analyser:
         for frame in reader:
-            seen = _analyse(analyser, frame, None)
+            seen = _analyse(analyser, frame)
             if seen is not None:
                 return seen
     raise FaceError(f"{path}: no face in it")
 
 
-def _analyse(analyser: Analyser, frame: Frame, mel: NDArray[np.float32] | None) -> Seen | None:
+def _analyse(analyser: Analyser, frame: Frame) -> Seen | None:
     face = analyser.find(frame)
     if face is None:
         return None
     crop = whole(*frame.pixels.shape[:2])
-    observation = analyser.observe(frame, face, crop, SIZE, mel)
+    observation = analyser.observe(frame, face, crop, SIZE)
     return Seen(observation, Face(crop.to_crop(face.mesh) * (SIZE / 2) + SIZE / 2))
 
 

@@ -20,7 +20,6 @@ from visavis.evaluation.metrics.landmarks import landmark_distance
 from visavis.evaluation.metrics.landmarks68 import Points, landmark_distance68
 from visavis.evaluation.metrics.opening import compare_openings
 from visavis.evaluation.metrics.sharpness import agreement, sharpness
-from visavis.evaluation.models import Render
 from visavis.evaluation.networks import MetricNetworks
 from visavis.evaluation.protocol import Protocol
 from visavis.evaluation.results import Features, ModelResult
@@ -67,8 +66,11 @@ class ClipMeasure:
         self._source_embedding, self._real_embeddings = self._identities()
         self._expression = self._expression_distance()
 
-    def measure(self, render: Render) -> tuple[ModelResult, list[Pixels]]:
-        """Render and measure one model.
+    def measure(self, made_by: Mapping[Fraction, Pixels]) -> tuple[ModelResult, list[Pixels]]:
+        """Measure one model.
+
+        Args:
+            made_by: its pictures of the clip's driving frames and window, by their times.
 
         Returns:
             Its sums, and its driving frames.
@@ -81,7 +83,7 @@ class ClipMeasure:
         def made(seen: Seen) -> tuple[Pixels, Face | None]:
             time = seen.observation.time
             if time not in rendered:
-                picture = render(seen.observation)
+                picture = made_by[time]
                 rendered[time] = picture, self._tracker.find(picture)
             return rendered[time]
 
@@ -221,7 +223,7 @@ class ClipMeasure:
 
 def _mesh(seen: Seen) -> Mesh:
     mesh = seen.observation.mesh
-    assert mesh is not None, "clips are read with all priors"
+    assert mesh is not None, "clips are read with their meshes"
     return mesh
 
 

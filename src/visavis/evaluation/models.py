@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -13,13 +15,14 @@ import numpy as np
 from visavis.core.errors import ConfigError
 from visavis.evaluation.baselines import BUILT_IN
 from visavis.face.types import Observation
-from visavis.generators.base import Generator, Prior
+from visavis.generators.base import Generator
 from visavis.media.frame import Pixels
-from visavis.motion.transfer import Mode, Transfer, pose_distance
+from visavis.motion.kind import Mode
+from visavis.nn.engine import Engine
 from visavis.pipelines.load import load_generator
-from visavis.pipelines.reenact import to_pixels
-
-Render = Callable[[Observation], Pixels]
+from visavis.pipelines.look_ahead import LookAhead
+from visavis.pipelines.reenact import Reenactor
+from visavis.pipelines.render import SoundAt
 
 
 @dataclass(frozen=True)
@@ -69,62 +72,89 @@ def parse_models(texts: Sequence[str]) -> list[ModelName]:
 
 def load_model(model: ModelName, device: str) -> Generator | None:
     """Load weights; None for a built-in model."""
-    return None if model.name in BUILT_IN else load_generator(model.name, device=device, precision="fp32")
+    return None if model.name in BUILT_IN else load_generator(model.name, Engine(device, "fp32"))
 
 
-def renderer(
-    model: ModelName, generator: Generator | None, source: Observation, ahead: Sequence[Observation], mode: Mode
-) -> Render:
-    """How one model renders driving observations for one source.
+class Rendering(ABC):
+    """One model that animates one source by one clip, frame by frame in order of time.
+
+    Attributes:
+        follows: whether what it makes of a frame depends on the frames before it.
+    """
+
+    follows: bool = False
+
+    @abstractmethod
+    def picture(self, driving: Observation | None, time: Fraction) -> Pixels:
+        """The picture of the next frame, of the size of the source's; None is a frame without a face."""
+
+    @abstractmethod
+    def skip(self, driving: Observation | None) -> None:
+        """Let a frame pass whose picture is not measured."""
+
+
+class BuiltIn(Rendering):
+    """A model without weights.
 
     Args:
-        model: which.
-        generator: its network, None for a built-in model.
+        name: which.
         source: the person.
-        ahead: what was read of the driving clip, at least one frame. Relative motion starts from the one whose pose
-            is nearest the source's, and learns the driver's range from all, as ``visavis reenact`` does.
-        mode: relative motion, or absolute: here the driving motion as it is, since the person is the same and
-            so is the crop.
     """
-    if generator is None:
-        built_in = BUILT_IN[model.name]
-        return lambda driving: built_in(source, driving)
-    loaded = generator
-    source, start = _sized(source, loaded.size), _sized(_nearest(source, ahead), loaded.size)
-    person = loaded.prepare([source])
-    carry = Transfer(loaded.analyse(source), loaded.analyse(start), mode)
-    if mode is Mode.RELATIVE:
-        meshes = [one.mesh for one in ahead if one.mesh is not None]
-        carry = Transfer(carry.source, carry.start, mode, face=loaded.face_model, ahead=meshes)
 
-    def render(driving: Observation) -> Pixels:
-        sound = driving.mel if Prior.MEL in loaded.needs else None
-        made = to_pixels(loaded.render(person, carry(loaded.analyse(_sized(driving, loaded.size))), sound))
-        return _resized(made, driving.picture.shape[0])
+    def __init__(self, name: str, source: Observation) -> None:
+        self._make, self._source, self._last = BUILT_IN[name], source, source
 
-    return render
+    def picture(self, driving: Observation | None, time: Fraction) -> Pixels:
+        """A frame without a face repeats what is known of the last."""
+        self._last = driving or self._last
+        return self._make(self._source, self._last)
+
+    def skip(self, driving: Observation | None) -> None:
+        """Nothing follows from it."""
 
 
-def _nearest(source: Observation, ahead: Sequence[Observation]) -> Observation:
-    """The observation whose pose is nearest the source's."""
+class Network(Rendering):
+    """Weights, by the same way as ``visavis reenact``.
 
-    def distance(one: Observation) -> float:
-        return np.inf if one.mesh is None or source.mesh is None else pose_distance(source.mesh, one.mesh)
+    Args:
+        generator: of the weights.
+        source: the person.
+        ahead: what the clip's beginning tells.
+        mode: relative motion, or None where the driver is the source in the same crop: its motion is rendered as it is.
+        sound_at: the clip's sound, as the generator hears it.
+    """
 
-    return min(ahead, key=distance)
+    def __init__(
+        self, generator: Generator, source: Observation, ahead: LookAhead, mode: Mode | None, sound_at: SoundAt | None
+    ) -> None:
+        self._size, self._side = generator.size, source.picture.shape[0]
+        self.follows = mode is not None or generator.memory > 0
+        start = sized(ahead.start, self._size)
+        self._reenactor = Reenactor(generator, sized(source, self._size), start=start, ahead=ahead.meshes, mode=mode)
+        self._reenactor.hear(sound_at)
+
+    def picture(self, driving: Observation | None, time: Fraction) -> Pixels:
+        """What reenact would write."""
+        seen = None if driving is None else sized(driving, self._size)
+        return resized(self._reenactor.picture(seen, time), self._side)
+
+    def skip(self, driving: Observation | None) -> None:
+        """The driver is followed all the same."""
+        self._reenactor.skip(None if driving is None else sized(driving, self._size))
 
 
-def _sized(observation: Observation, size: int) -> Observation:
+def sized(observation: Observation, size: int) -> Observation:
     """An observation for a network of another size; its mesh is in [-1, 1] and stays."""
     mask = observation.segmentation
     return replace(
         observation,
-        picture=_resized(observation.picture, size),
-        segmentation=None if mask is None else _resized(mask, size),
+        picture=resized(observation.picture, size),
+        segmentation=None if mask is None else resized(mask, size),
     )
 
 
-def _resized(picture: Pixels, size: int) -> Pixels:
+def resized(picture: Pixels, size: int) -> Pixels:
+    """A picture with another side."""
     if picture.shape[0] == size:
         return picture
     how = cv2.INTER_AREA if picture.shape[0] > size else cv2.INTER_CUBIC

@@ -16,15 +16,16 @@ import torch
 from visavis.core.errors import DataError, VisavisError
 from visavis.evaluation.clip import read_clip, read_source
 from visavis.evaluation.columns import COLUMNS, mesh_note
+from visavis.evaluation.drive import driven
 from visavis.evaluation.measure import ClipMeasure
-from visavis.evaluation.models import ModelName, load_model, parse_models, renderer
+from visavis.evaluation.models import ModelName, load_model, parse_models
 from visavis.evaluation.networks import MetricNetworks
 from visavis.evaluation.processes import in_processes
 from visavis.evaluation.protocol import Pair, Protocol, find_clips, pair
 from visavis.evaluation.results import ClipResult, Tally, reasons
 from visavis.evaluation.sheet import write_sheet
 from visavis.face.tracker import FaceTracker
-from visavis.motion.transfer import Mode
+from visavis.motion.kind import Mode
 
 Progress = Callable[[int, int], None]
 
@@ -72,16 +73,17 @@ class Worker:
         same = plan.protocol is Protocol.SAME
         clip = read_clip(task.driving.path, every=plan.every, window_s=plan.window_s)
         source = clip.source if same else read_source(task.source.path)
-        mode = Mode.ABSOLUTE if same else Mode.RELATIVE
+        generators = {model: self._generators[model.label] for model in plan.models}
+        # The driver of the same protocol is the source in the same crop: its motion is rendered as it is.
+        mode = None if same else Mode.RELATIVE
+        pictures = driven(task.driving.path, source.observation, generators, clip.times, mode)
         result = ClipResult(task.driving.name, len(clip.driving))
         shown = {}
         with FaceTracker(video=False) as tracker:
             measure = ClipMeasure(clip, source, plan.protocol, self.networks, tracker, speech=task.driving.speech)
             result.real = measure.real_features
             for model in plan.models:
-                generator = self._generators[model.label]
-                render = renderer(model, generator, source.observation, clip.observations, mode)
-                result.models[model.label], shown[model.label] = measure.measure(render)
+                result.models[model.label], shown[model.label] = measure.measure(pictures[model])
         if plan.sheets is not None and clip.driving:
             driving = [seen.observation.picture for seen in clip.driving]
             write_sheet(plan.sheets / f"{task.driving.name}.png", source.observation.picture, driving, shown)

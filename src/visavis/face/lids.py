@@ -9,13 +9,12 @@ an eye, a lid's few pixels would show lashes as long as the eye is high.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.face.mesh import LEFT_EYE, RIGHT_EYE, to_pixels
+from visavis.face.overlay import Patch, carried, smooth_step
 
 Array = NDArray[np.float32]
 
@@ -42,8 +41,6 @@ _CORNERS, _UPPER, _LOWER = (0, 8), slice(9, 16), slice(7, 0, -1)
 _BEGINS, _WHOLE = 0.95, 0.6
 _LEAST_OPENING = 0.08  # of the eye's width: an eye that is closed in the source shows no more than it has
 _SOFT = 4.0  # pixels of a 256x256 picture over which the skin fades into its surroundings
-_SUB_PIXEL_BITS = 4
-_LEAST_AREA = 1e-3
 
 
 def _triangles() -> NDArray[np.int64]:
@@ -58,22 +55,6 @@ def _triangles() -> NDArray[np.int64]:
 
 _TRIANGLES = _triangles()
 _EYES = tuple(np.array([point for ring in rings for point in ring]) for rings in (_RIGHT, _LEFT))
-
-
-@dataclass(frozen=True)
-class LidPatch:
-    """What is laid over one eye.
-
-    Attributes:
-        left, top: its corner in pixels.
-        picture: ``float32 [h, w, 3]`` in [0, 1].
-        weight: ``float32 [h, w, 1]`` in [0, 1], how much it counts.
-    """
-
-    left: int
-    top: int
-    picture: Array
-    weight: Array
 
 
 class Lids:
@@ -91,29 +72,17 @@ class Lids:
         self._points = [points[eye] for eye in _EYES]
         self._openings = [_opening(points) for points in self._points]
 
-    def patches(self, mesh: Array) -> Iterator[LidPatch]:
+    def patches(self, mesh: Array) -> Iterator[Patch]:
         """What to lay over a picture of this person with that mesh ``[478, 3]``; nothing for eyes that stay open."""
         target = to_pixels(mesh, self._size)
         for eye, source, opening in zip(_EYES, self._points, self._openings, strict=True):
             points = target[eye]
             closing = _closing(_opening(points), opening) if np.isfinite(points).all() else 0.0
-            patch = self._patch(source, points, closing) if closing > 0 else None
-            if patch is not None:
-                yield patch
-
-    def _patch(self, source: Array, target: Array, closing: float) -> LidPatch | None:
-        left, top = np.clip(np.floor(target.min(0)).astype(int) - 1, 0, self._size)
-        right, bottom = np.clip(np.ceil(target.max(0)).astype(int) + 2, 0, self._size)
-        if right <= left or bottom <= top:
-            return None
-        at, inside = _map(source, target - (left, top), (int(bottom - top), int(right - left)))
-        skin = cv2.remap(self._picture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return LidPatch(int(left), int(top), skin, closing * self._fading(inside)[..., None])
-
-    def _fading(self, inside: NDArray[np.uint8]) -> Array:
-        """1 within the skin, falling to 0 at its edges, towards the lids as towards the face."""
-        far = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-        return np.asarray(np.clip(far / (_SOFT * self._size / 256), 0, 1), np.float32)
+            if closing > 0:
+                soft = _SOFT * self._size / 256
+                patch = carried(self._picture, source, points, _TRIANGLES, strength=closing, soft_px=soft)
+                if patch is not None:
+                    yield patch
 
 
 def _opening(points: Array) -> float:
@@ -126,36 +95,4 @@ def _closing(opening: float, source: float) -> float:
     """How much the skin counts, 0 to 1, smooth in the opening so that a blink fades in."""
     if source < _LEAST_OPENING:
         return 0.0
-    share = float(np.clip((_BEGINS - opening / source) / (_BEGINS - _WHOLE), 0, 1))
-    return share * share * (3 - 2 * share)
-
-
-def _map(source: Array, target: Array, size: tuple[int, int]) -> tuple[Array, NDArray[np.uint8]]:
-    """Where each pixel of the target's triangles lies in the source.
-
-    Triangles that the target turns over are left out: there the skin faces away from the camera.
-
-    Returns:
-        Places ``float32 [h, w, 2]`` as for OpenCV's remap, and ``uint8 [h, w]``, 1 where there are any.
-    """
-    to, of = target[_TRIANGLES].astype(np.float64), source[_TRIANGLES].astype(np.float64)
-    kept = (_areas(to) * _areas(of) > 0) & (np.abs(_areas(to)) > _LEAST_AREA)
-    to, of = to[kept], of[kept]
-    if not len(to):
-        return np.zeros((*size, 2), np.float32), np.zeros(size, np.uint8)
-    numbers = np.full(size, -1, np.int32)
-    corners = np.rint(to * 2**_SUB_PIXEL_BITS).astype(np.int32)
-    for number, corner in enumerate(corners):
-        cv2.fillConvexPoly(numbers, corner, number, shift=_SUB_PIXEL_BITS)
-    # Of each triangle the affine map [3, 2] with (x, y, 1) @ map = place.
-    maps = np.linalg.solve(np.concatenate([to, np.ones((len(to), 3, 1))], 2), of)
-    rows, columns = np.mgrid[: size[0], : size[1]]
-    here = np.stack([columns, rows, np.ones_like(rows)], -1).astype(np.float64)
-    places = (here[..., None, :] @ maps[numbers])[..., 0, :]
-    return places.astype(np.float32), (numbers >= 0).astype(np.uint8)
-
-
-def _areas(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Twice the signed areas of triangles ``[T, 3, 2]``."""
-    (ax, ay), (bx, by), (cx, cy) = corners.transpose(1, 2, 0)
-    return np.asarray((bx - ax) * (cy - ay) - (cx - ax) * (by - ay))
+    return smooth_step((_BEGINS - opening / source) / (_BEGINS - _WHOLE))

@@ -37,6 +37,10 @@ LIPS = slice(0, len(LIP_PAIRS))
 RIGHT_LIDS = slice(LIPS.stop, LIPS.stop + len(RIGHT_LID_PAIRS))
 LEFT_LIDS = slice(RIGHT_LIDS.stop, RIGHT_LIDS.stop + len(LEFT_LID_PAIRS))
 OTHERS = slice(LEFT_LIDS.stop, LEFT_LIDS.stop + len(_OTHERS))
+_AT = {name: LEFT_LIDS.stop + at for at, name in enumerate(OTHER_NAMES)}
+#: Among the others, those of brows, and those of mouth and jaw.
+BROWS = [_AT["right brow"], _AT["left brow"]]
+MOUTH = [at for at in _AT.values() if at not in BROWS]
 #: Those that must not fall below contact.
 GAPS = slice(0, LEFT_LIDS.stop)
 

@@ -40,6 +40,7 @@ def rigid_weights() -> Array:
 
 
 _RIGID = rigid_weights()
+_SQUARES = point_weights()[:, None] ** 2
 
 
 def align(mesh: Array, reference: Array) -> tuple[float, Array, Array]:
@@ -89,8 +90,7 @@ class LinearFaceModel:
         """
         scale, rotation, shift = align(mesh, self.mean)
         unposed = (mesh - shift) @ rotation / scale
-        weights = point_weights()[:, None] ** 2
-        shape = np.einsum("npd,pd->n", self.basis, weights * (unposed - self.mean))
+        shape = np.einsum("npd,pd->n", self.basis, _SQUARES * (unposed - self.mean))
         turn = cv2.Rodrigues(rotation.astype(np.float64))[0][:, 0]
         return np.concatenate([shift[:2], [np.log(scale)], turn, shape]).astype(np.float32)
 
@@ -106,7 +106,7 @@ class LinearFaceModel:
         scale = np.maximum((singular * sign).sum(1) / (rigid * still * still).sum(), 1e-6)[:, None, None]
         shift = middle - scale * (rotation @ centre)[:, None]
         unposed = ((meshes - shift) @ rotation / scale).astype(np.float32)
-        weighted = (self.basis * point_weights()[:, None] ** 2).reshape(len(self.basis), -1)
+        weighted = (self.basis * _SQUARES).reshape(len(self.basis), -1)
         shape = (unposed - self.mean).reshape(len(meshes), -1) @ weighted.T
         turns = [cv2.Rodrigues(turn.astype(np.float64))[0][:, 0] for turn in rotation]
         camera = [shift[:, 0, :2], np.log(scale[:, 0]), np.reshape(turns, (len(meshes), 3))]

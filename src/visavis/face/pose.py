@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.face.mesh import EYES_APART
+from visavis.face.morphable import rigid_weights
 
 _BROW_TO_NOSE = (10, 2)
+_WEIGHT = (rigid_weights() / rigid_weights().sum())[:, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,20 @@ def head_angles(mesh: NDArray[np.float32]) -> HeadAngles:
         pitch=float(np.degrees(np.arcsin(down[2]))),
         roll=float(np.degrees(np.arctan2(across[1], across[0]))),
     )
+
+
+def pose_distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """How far two meshes ``[478, 3]`` differ once place and size are taken out; 0 is the same pose.
+
+    Lips, lids and jaw count next to nothing: what they do is not pose.
+    """
+    weight = _WEIGHT
+
+    def normal(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
+        centred = mesh - (weight * mesh).sum(0)
+        return np.asarray(centred / np.sqrt((weight * centred**2).sum() + 1e-12), np.float32)
+
+    return float((weight * (normal(one) - normal(other)) ** 2).sum())
 
 
 def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:

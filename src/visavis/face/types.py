@@ -62,11 +62,9 @@ class Observation:
         time: exact time of the frame in seconds.
         mesh: ``float32 [478, 3]`` in [-1, 1], or None when not asked for.
         segmentation: ``uint8 [S, S]``, 255 is person, or None when not asked for.
-        mel: ``float32 [80, 20]``, the sound around the frame, or None when not asked for.
     """
 
     picture: NDArray[np.uint8]
     time: Fraction = Fraction(0)
     mesh: NDArray[np.float32] | None = None
     segmentation: NDArray[np.uint8] | None = None
-    mel: NDArray[np.float32] | None = None

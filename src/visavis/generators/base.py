@@ -1,21 +1,26 @@
-"""The contract of four members that every generator keeps.
+"""The contract that every generator keeps, and what a family says of itself.
 
 A generator never learns where its motion came from: a camera, a voice or a network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
-from visavis.face.morphable import LinearFaceModel
+from visavis.audio.feature import SoundFeature
+from visavis.core.registry import generator_class
 from visavis.face.types import Observation
-from visavis.motion.types import KeypointMotion, MotionLayout
+from visavis.media.frame import Pixels
+from visavis.motion.kind import MotionKind
+from visavis.motion.layout import Motion
+from visavis.nn.cost import Cost
+from visavis.nn.engine import Engine
 
 
 class Prior(str, Enum):
@@ -23,11 +28,35 @@ class Prior(str, Enum):
 
     MESH = "mesh"
     SEGMENTATION = "segmentation"
-    MEL = "mel"
+
+
+class References(NamedTuple):
+    """How many pictures of a person a generator is shown.
+
+    Attributes:
+        least: fewer are made up by repeating the first.
+        most: more are not looked at.
+    """
+
+    least: int
+    most: int
+
+
+class Person(Protocol):
+    """All that depends on a person's references alone, ready to be moved."""
+
+    def render(self, motions: Sequence[Motion], sound: NDArray[np.float32] | None) -> Pixels:
+        """Return a picture ``uint8 [S, S, 3]``.
+
+        Args:
+            motions: the last ``memory`` + 1, oldest first, already transferred to this person;
+                :class:`visavis.motion.history.History` keeps them.
+            sound: what the generator ``hears`` of the frame, or None for silence.
+        """
 
 
 class Generator(Protocol):
-    """Turns a person and a motion into a picture."""
+    """Turns a person and motions into pictures."""
 
     @property
     def family(self) -> str:
@@ -38,28 +67,70 @@ class Generator(Protocol):
         """Side of the square pictures that go in and come out."""
 
     @property
-    def layout(self) -> MotionLayout:
-        """How this generator's motion lies in a vector."""
-
-    @property
-    def face_model(self) -> LinearFaceModel | None:
-        """The linear face model that its motions' mesh values are of; None when they have none."""
+    def kind(self) -> MotionKind:
+        """What sort of motion it takes: layout, transfer between people, edits by hand."""
 
     @property
     def needs(self) -> frozenset[Prior]:
-        """Priors that an observation must carry for :meth:`analyse` and :meth:`render`."""
+        """Priors that an observation must carry for :meth:`analyse` and :meth:`prepare`."""
 
-    def analyse(self, observation: Observation) -> KeypointMotion:
+    @property
+    def hears(self) -> SoundFeature | None:
+        """What it takes of the sound around a frame; None if it is deaf."""
+
+    @property
+    def references(self) -> References:
+        """How many pictures of the person it is shown."""
+
+    @property
+    def memory(self) -> int:
+        """How many past motions it renders with; 0 renders frames in any order."""
+
+    @property
+    def engine(self) -> Engine:
+        """Where and how it computes."""
+
+    def analyse(self, observation: Observation) -> Motion:
         """Return the motion of one observation."""
 
-    def prepare(self, references: Sequence[Observation]) -> Any:
-        """Compute once whatever depends on the source alone; the first reference is the source."""
-
-    def render(self, person: Any, motion: KeypointMotion, sound: NDArray[np.float32] | None) -> Tensor:
-        """Return ``float32 [1, 3, S, S]`` in [0, 1].
+    def prepare(self, references: Sequence[Observation]) -> Person:
+        """Compute once whatever depends on the person alone.
 
         Args:
-            person: what :meth:`prepare` returned.
-            motion: the driving motion, already transferred to this person.
-            sound: mel window ``float32 [80, 20]`` of the frame, or None for silence.
+            references: ``least`` to ``most`` pictures of the person; the first is the source, whose motion counts.
+
+        Raises:
+            ValueError: fewer or more of them.
         """
+
+    def cost(self) -> Cost:
+        """Parameters and multiply-accumulates by part, per source and per frame."""
+
+    def fold(self) -> None:
+        """Make rendering fast; from here on the network is neither trained nor saved."""
+
+
+class Family(Protocol):
+    """What a generator's class says of its family, before there is a generator."""
+
+    @property
+    def named(self) -> Mapping[str, Mapping[str, object]]:
+        """Plain configs that can be asked for by name, without weights."""
+
+    def new_network(self, config: Mapping[str, object]) -> nn.Module:
+        """The network that a checkpoint's plain config describes, with new weights."""
+
+    def from_checkpoint(self, config: Mapping[str, object], network: nn.Module | None, engine: Engine) -> Generator:
+        """A generator of a checkpoint's plain config, around its network or a new one."""
+
+    def cost_of(self, config: Mapping[str, object]) -> Cost:
+        """What the network of a plain config costs; nothing is computed, and hardly any memory taken."""
+
+
+def family_of(name: str) -> Family:
+    """The family of a name.
+
+    Raises:
+        WeightsError: it is unknown.
+    """
+    return cast(Family, generator_class(name))

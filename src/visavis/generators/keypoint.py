@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -18,15 +19,15 @@ from torch import Tensor, nn
 
 from visavis.core.config import build, check_ranges, check_volume
 from visavis.core.errors import ConfigError
-from visavis.face.morphable import LinearFaceModel
 from visavis.face.types import Observation
-from visavis.generators.base import Prior
-from visavis.motion.keypoints import KeypointDetector
-from visavis.motion.types import KeypointMotion, MotionLayout
+from visavis.generators.network import NetworkGenerator
+from visavis.motion.keypoint_kind import KeypointKind
+from visavis.motion.keypoints import KeypointDetector, KeypointMotion
+from visavis.motion.layout import Motion
 from visavis.nn.blocks import AntiAliasDownsample, DownBlock, Hourglass, ResBlock, SameBlock, UpBlock
-from visavis.nn.denormals import denormals_flushed
+from visavis.nn.cost import gmac
 from visavis.nn.dense_motion import keypoint_heatmaps, sparse_motions
-from visavis.nn.folding import folded
+from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.warp import coordinate_grid, resize_grid, sample
 
 _VARIANCE = 0.01
@@ -220,47 +221,33 @@ class FirstOrderModel(nn.Module):
         return KeypointRendering(self.generator.decode(source.features, grid, occlusion), grid, occlusion, mask)
 
 
-class KeypointGenerator:
-    """The first order model behind the contract that all generators keep."""
+class KeypointGenerator(NetworkGenerator[FirstOrderModel, EncodedSource]):
+    """The first order model behind the contract that all generators keep.
+
+    Args:
+        config: shape of the network.
+        network: weights; new ones when None.
+        engine: where and how to compute; in bf16 all but keypoints and dense motion is.
+    """
 
     family = "keypoint"
-    face_model: LinearFaceModel | None = None  # its motions have no mesh
+    exact = ("kp_detector", "generator.dense_motion_network")
 
-    def __init__(
-        self,
-        config: KeypointConfig,
-        network: FirstOrderModel | None = None,
-        *,
-        device: str = "cpu",
-        precision: str = "fp32",
-    ) -> None:
-        self.config, self.device, self.precision = config, torch.device(device), precision
-        self.network = (network or FirstOrderModel(config)).to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    def __init__(self, config: KeypointConfig, network: FirstOrderModel | None = None, engine: Engine = PLAIN) -> None:
+        self.config = config
+        super().__init__(network or FirstOrderModel(config), engine)
 
     @staticmethod
-    def new_network(values: Mapping[str, object]) -> FirstOrderModel:
+    def new_network(config: Mapping[str, object]) -> FirstOrderModel:
         """The network that a checkpoint's plain config describes, with new weights."""
-        return FirstOrderModel(build(KeypointConfig, values))
+        return FirstOrderModel(build(KeypointConfig, config))
 
     @classmethod
-    def from_config(
-        cls,
-        values: Mapping[str, object],
-        network: FirstOrderModel | None = None,
-        *,
-        device: str = "cpu",
-        precision: str = "fp32",
+    def from_checkpoint(
+        cls, config: Mapping[str, object], network: FirstOrderModel | None = None, engine: Engine = PLAIN
     ) -> KeypointGenerator:
         """Build from a checkpoint's plain config, around its network or a new one."""
-        return cls(build(KeypointConfig, values), network, device=device, precision=precision)
-
-    def refresh(self) -> None:
-        """Nothing is derived from the weights."""
-
-    def fold(self) -> None:
-        """Make rendering fast; from here on the network is neither trained nor saved."""
-        exact = ("kp_detector", "generator.dense_motion_network")
-        self.network = folded(self.network, exact=exact, bf16=self.precision == "bf16")
+        return cls(build(KeypointConfig, config), network, engine)
 
     @property
     def plain_config(self) -> dict[str, object]:
@@ -272,41 +259,38 @@ class KeypointGenerator:
         """Side of the pictures."""
         return self.config.size
 
-    @property
-    def layout(self) -> MotionLayout:
+    @cached_property
+    def kind(self) -> KeypointKind:
         """Points, then jacobians."""
-        return MotionLayout(self.config.keypoints, self.config.jacobians)
+        return KeypointKind(self.config.keypoints, self.config.jacobians)
 
-    @property
-    def needs(self) -> frozenset[Prior]:
-        """Nothing but the picture."""
-        return frozenset()
-
-    @denormals_flushed()
-    @torch.inference_mode()
-    def analyse(self, observation: Observation) -> KeypointMotion:
+    def _analyse(self, observation: Observation) -> Motion:
         """Keypoints of one observation."""
-        return self.network.detect(self._picture(observation))
+        return self.network.detect(self._picture(observation)).frame(self.kind.layout)
 
-    @denormals_flushed()
-    @torch.inference_mode()
-    def prepare(self, references: Sequence[Observation]) -> EncodedSource:
-        """Encode the source, the first reference."""
+    def _prepare(self, references: Sequence[Observation]) -> EncodedSource:
+        """Encode the source."""
         picture = self._picture(references[0])
         motion = self.network.detect(picture)
-        with self._autocast():
+        with self.engine.autocast():
             return self.network.encode(picture, motion)
 
-    @denormals_flushed()
-    @torch.inference_mode()
-    def render(self, person: EncodedSource, motion: KeypointMotion, sound: NDArray[np.float32] | None) -> Tensor:
-        """Render one frame; the sound is not heard."""
-        with self._autocast():
-            return self.network.render(person, motion.to(self.device)).picture.float()
+    def _render(self, person: EncodedSource, motions: Sequence[Motion], sound: NDArray[np.float32] | None) -> Tensor:
+        """Render one frame; no sound is heard."""
+        with self.engine.autocast():
+            return self.network.render(person, KeypointMotion.of(motions[-1], self.device)).picture.float()
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-
-    def _picture(self, observation: Observation) -> Tensor:
-        pixels = torch.from_numpy(observation.picture.astype(np.float32) / 255)
-        return pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last).to(self.device)
+    @staticmethod
+    def gmac_of(network: nn.Module) -> dict[str, dict[str, float]]:
+        """1e9 multiply-accumulates per source and per driving frame, by part."""
+        assert isinstance(network, FirstOrderModel)
+        side = network.config.size
+        picture = torch.rand(1, 3, side, side)
+        motion = network.detect(picture)
+        source = network.encode(picture, motion)
+        detector = gmac(lambda: network.detect(picture))
+        dense = gmac(lambda: network.generator.dense_motion_network(source, motion))
+        render = gmac(lambda: network.render(source, motion))
+        per_source = {"detector": detector, "encoder": gmac(lambda: network.encode(picture, motion))}
+        per_frame = {"detector": detector, "motion": dense, "decoder": render - dense}
+        return {"per_source": per_source, "per_frame": per_frame}

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from visavis.core.config import check_ranges, check_volume
 from visavis.core.errors import ConfigError
+from visavis.nn.cost import gmac
 from visavis.weights.network import load_network
 from visavis.weights.store import resolve
 
@@ -152,6 +153,12 @@ class FaceNetwork(nn.Module):
     def embedding(self, picture: Tensor) -> Tensor:
         """Embedding ``[B, D]`` of unit length; pictures of one person tend to lie close."""
         return self._embedding(self.features(picture))
+
+    def gmac(self) -> dict[str, dict[str, float]]:
+        """1e9 multiply-accumulates of a picture, by part."""
+        picture = torch.rand(1, 3, self.config.size, self.config.size)
+        features = gmac(lambda: self.features(picture))
+        return {"per_picture": {"features": features, "heads": gmac(lambda: self(picture)) - features}}
 
     def forward(self, picture: Tensor) -> FaceReading:
         """Run trunk and heads."""

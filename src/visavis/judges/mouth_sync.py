@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visavis.audio.mel import MEL_BANDS
 from visavis.core.config import check_ranges
+from visavis.nn.cost import gmac
 
 _FRAMES = 5
 
@@ -88,6 +90,14 @@ class MouthSync(nn.Module):
         )
         self.sound = _head(4 * width * 5, config)
         self.log_scale = nn.Parameter(torch.tensor(2.3))
+
+    def gmac(self) -> dict[str, dict[str, float]]:
+        """1e9 multiply-accumulates of a window, by part."""
+        frames = self.config.window
+        crops, shapes = torch.rand(1, frames, 32, 48), torch.rand(1, frames, self.config.shape_values)
+        mel = torch.rand(1, MEL_BANDS, 4 * frames + 16)
+        parts = {"mouth": gmac(lambda: self.see(crops, shapes)), "sound": gmac(lambda: self.listen(mel))}
+        return {"per_window": parts}
 
     def see(self, crops: Tensor, shapes: Tensor, keep: Tensor | None = None) -> Tensor:
         """Return unit vectors of the mouths, ``[B, W, E]``.

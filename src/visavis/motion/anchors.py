@@ -7,12 +7,9 @@ there best. A keypoint off the face (hair, shoulders) is not the mesh's to move.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from visavis.face.types import SKIN_POINTS
-from visavis.motion.types import KeypointMotion
 
 Array = NDArray[np.float64]
 _REACH = 0.15  # standard deviation of a keypoint's surroundings, in [-1, 1] over the crop
@@ -23,23 +20,22 @@ class Anchors:
     """Ties the keypoints of one picture to its mesh.
 
     Args:
-        motion: keypoints of the picture.
+        points: keypoints of the picture ``float32 [K, 2]``.
         mesh: ``[478, 2 or 3]`` of the picture, in [-1, 1].
 
     Attributes:
-        held: ``float32 [1, K, 1]``, how far each keypoint belongs to the mesh, 0 to 1.
+        held: ``float32 [K, 1]``, how far each keypoint belongs to the mesh, 0 to 1.
     """
 
-    def __init__(self, motion: KeypointMotion, mesh: NDArray[np.float32]) -> None:
-        points = motion.points[0].double().cpu().numpy()
+    def __init__(self, points: NDArray[np.float32], mesh: NDArray[np.float32]) -> None:
+        own = points.astype(np.float64)
         skin = mesh[:SKIN_POINTS, :2].astype(np.float64)
-        squares = np.square(points[:, None] - skin).sum(-1)
+        squares = np.square(own[:, None] - skin).sum(-1)
         nearest = squares.min(1)
         weights = np.exp((nearest[:, None] - squares) / (2 * _REACH**2))
         weights /= weights.sum(1, keepdims=True)
-        held = torch.from_numpy(np.exp(-0.5 * nearest / _OFF**2).astype(np.float32))
-        self.held: Tensor = held[None, :, None].to(motion.points.device)
-        self._weights, self._points = weights, points
+        self.held = np.exp(-0.5 * nearest / _OFF**2).astype(np.float32)[:, None]
+        self._weights, self._points = weights, own
         self._centres = weights @ skin
         local = skin - self._centres[:, None]
         spread = np.einsum("kn,kni,knj->kij", weights, local, local)
@@ -48,18 +44,14 @@ class Anchors:
         self._fit = np.einsum("kn,kni,kij->knj", weights, local, np.linalg.inv(spread))
         self._skin = skin
 
-    def __call__(self, mesh: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    def __call__(self, mesh: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Where a moved mesh ``[478, 2 or 3]`` takes the keypoints.
 
         Returns:
-            Points ``[1, K, 2]``, and the affine maps ``[1, K, 2, 2]`` of their surroundings.
+            Points ``float32 [K, 2]``, and the affine maps ``float32 [K, 2, 2]`` of their surroundings.
         """
         change = mesh[:SKIN_POINTS, :2].astype(np.float64) - self._skin
         maps = np.eye(2) + np.einsum("ni,knj->kij", change, self._fit)
         moved = self._centres + self._weights @ change
         points = moved + np.einsum("kij,kj->ki", maps, self._points - self._centres)
-        device = self.held.device
-        return (
-            torch.from_numpy(points.astype(np.float32))[None].to(device),
-            torch.from_numpy(maps.astype(np.float32))[None].to(device),
-        )
+        return points.astype(np.float32), maps.astype(np.float32)

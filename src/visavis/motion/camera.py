@@ -52,6 +52,20 @@ def absolute(source: Array, usual: Array, driving: Array) -> Array:
     )
 
 
+def scaled(source: Array, moved: Array, amount: float) -> Array:
+    """A camera ``[6]`` as far from the source's as ``amount`` of the way that it has moved."""
+    own = rotation(source)
+    turn = cv2.Rodrigues(rotation(moved) @ own.T)[0][:, 0]
+    near = source[:3] + amount * (moved[:3] - source[:3])
+    return _joined(near[:2], float(near[2]), cv2.Rodrigues(amount * turn)[0] @ own)
+
+
+def turned(camera: Array, yaw: float, pitch: float, roll: float) -> Array:
+    """A camera ``[6]`` whose head is turned by degrees about its own axes; signs as for :class:`HeadAngles`."""
+    turn = cv2.Rodrigues(np.radians([pitch, -yaw, roll]))[0]
+    return _joined(camera[:2], float(camera[2]), rotation(camera) @ turn)
+
+
 def within_reach(source: Array, moved: Array) -> Array:
     """A camera ``[6]`` bent towards where the source's picture can still be shown.
 

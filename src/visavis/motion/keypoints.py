@@ -2,13 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from visavis.motion.types import KeypointMotion
+from visavis.motion.layout import Layout, Motion
 from visavis.nn.blocks import AntiAliasDownsample, Hourglass
 from visavis.nn.dense_motion import no_denormals
 from visavis.nn.warp import coordinate_grid
+
+
+@dataclass(frozen=True, slots=True)
+class KeypointMotion:
+    """What networks of keypoint families pass among themselves: a batch, with gradients.
+
+    What leaves a generator is the :class:`visavis.motion.layout.Motion` of one frame.
+
+    Convention:
+        Coordinates are ``(x, y)`` in [-1, 1] over the aligned face crop.
+
+    Attributes:
+        points: ``float32 [B, K, 2]``.
+        jacobians: ``float32 [B, K, 2, 2]``, or None for translation-only motion.
+        mesh: ``float32 [B, M]`` camera and shape coefficients of the linear face model
+            (:mod:`visavis.face.morphable`), or None for families without it.
+    """
+
+    points: Tensor
+    jacobians: Tensor | None = None
+    mesh: Tensor | None = None
+
+    @classmethod
+    def of(cls, motion: Motion, device: torch.device | str = "cpu") -> KeypointMotion:
+        """A batch of one frame's motion, whose layout is that of :class:`visavis.motion.keypoint_kind.KeypointKind`."""
+        values = torch.from_numpy(np.array(motion.vector, np.float32))[None].to(device)
+        layout = motion.layout
+        count = layout.part("keypoints").shape[0]
+        points = values[:, layout.where("keypoints")].view(1, count, 2)
+        jacobians = values[:, layout.where("jacobians")].view(1, count, 2, 2) if "jacobians" in layout else None
+        mesh = values[:, layout.where("camera").start :] if "camera" in layout else None
+        return cls(points, jacobians, mesh)
+
+    def frame(self, layout: Layout, number: int = 0) -> Motion:
+        """The motion of one frame of the batch."""
+        parts = [part for part in (self.points, self.jacobians, self.mesh) if part is not None]
+        vector = torch.cat([part[number].flatten() for part in parts])
+        return Motion(vector.detach().cpu().float().numpy(), layout)
+
+    def to(self, device: torch.device | str) -> KeypointMotion:
+        """Return the same motion on ``device``."""
+        return replace(
+            self,
+            points=self.points.to(device),
+            jacobians=None if self.jacobians is None else self.jacobians.to(device),
+            mesh=None if self.mesh is None else self.mesh.to(device),
+        )
 
 
 class KeypointDetector(nn.Module):

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.face.expression import ExpressionSpace
-from visavis.face.measures import GAPS, LEFT_LIDS, LIPS, OTHERS, RIGHT_LIDS
+from visavis.face.measures import BROWS, GAPS, LEFT_LIDS, LIPS, MOUTH, OTHERS, RIGHT_LIDS
+from visavis.motion.amounts import UNCHANGED, Amounts
 from visavis.motion.limits import softened
-from visavis.motion.openings import EyeRange, usual_opening
+from visavis.motion.openings import WIDEST, EyeRange, usual_opening
 
 Array = NDArray[np.float64]
 
@@ -42,6 +43,7 @@ class ShapeTransfer:
         source: ``[n]``, shape coefficients of the source's picture.
         look_ahead: ``[T, n]``, those of driving frames that are known beforehand; the more the better, may be none.
         towards_driver: by how much, as a norm of coefficients, the source at rest may take the driver's shape.
+        amounts: how much of the driver's movement counts.
     """
 
     def __init__(
@@ -51,8 +53,9 @@ class ShapeTransfer:
         look_ahead: Sequence[Array] | Array = (),
         *,
         towards_driver: float = 0.0,
+        amounts: Amounts = UNCHANGED,
     ) -> None:
-        self._space, self._towards_driver = space, towards_driver
+        self._space, self._towards_driver, self._amounts = space, towards_driver, amounts
         known = np.asarray(look_ahead, np.float64).reshape(-1, len(source))
         measured = space.measures(source)
         self._open = [usual_opening(float(measured[eye].mean())) for eye in _EYES]
@@ -82,7 +85,21 @@ class ShapeTransfer:
         rest = rest + apart * (min(self._towards_driver, norm) / max(norm, 1e-9))
         change = driving - self._driver_rest
         change *= min(1.0, _STRANGEST / max(self._space.strangeness(change), 1e-9))
-        return self._within_limits(rest + change, self._gaps(gaps))
+        shape = rest + change if not self._amounts.of_face else self._by_amounts(rest, change)
+        return self._within_limits(shape, self._gaps(gaps))
+
+    def _by_amounts(self, rest: Array, change: Array) -> Array:
+        """Rest and a change whose regions count by their amounts; gaps of lips and lids are set elsewhere."""
+        amounts = self._amounts
+        resting = self._space.measures(rest)
+        shape = rest + amounts.expression * change
+        wanted = self._space.measures(shape)
+        held = np.zeros(OTHERS.stop, bool)
+        for region, amount in ((MOUTH, amounts.lips), (BROWS, amounts.brows)):
+            if amount != 1:
+                wanted[region] = resting[region] + amount * (wanted[region] - resting[region])
+                held[region] = True
+        return self._space.reach(shape, held, wanted[held]) if held.any() else shape
 
     def _learn(self, driving: Array, gaps: Array) -> None:
         self._eyes = [eye.widened(float(gaps[at].mean())) for eye, at in zip(self._eyes, _EYES, strict=True)]
@@ -121,12 +138,22 @@ class ShapeTransfer:
 
     def _gaps(self, driving: Array) -> Array:
         """Wanted gaps of the source for the driver's measures."""
+        amounts = self._amounts
         mouth = driving[LIPS]
         mean = float(mouth.mean())
-        opened = softened(max(mean - self._lips_shut, 0.0), _MOUTH_FREE, _MOUTH_MOST)
+        wanted = amounts.expression * amounts.lips * max(mean - self._lips_shut, 0.0)
+        opened = softened(wanted, _MOUTH_FREE, _MOUTH_MOST)
         lips = np.maximum(mouth, 0) * (opened / max(mean, 1e-6))
         lids = [
-            (_LIDS_MEET + eye.share(float(driving[at].mean())) * (gap - _LIDS_MEET)) * _PROFILE
+            (_LIDS_MEET + self._share(eye.share(float(driving[at].mean()))) * (gap - _LIDS_MEET)) * _PROFILE
             for eye, at, gap in zip(self._eyes, _EYES, self._open, strict=True)
         ]
         return np.concatenate([lips, *lids])
+
+    def _share(self, share: float) -> float:
+        """By how much an eye is open, 1 being as usual, where the driver's is by ``share``."""
+        amounts = self._amounts
+        if not amounts.of_face:
+            return share
+        away = amounts.expression * amounts.eyes * (share - 1)
+        return float(np.clip(1 + (amounts.blink * away if away < 0 else away), 0.0, WIDEST))

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a network costs.
+
+    Attributes:
+        parameters: by part, and ``total``.
+        gmac: 1e9 multiply-accumulates by occasion (``per_source``, ``per_frame``, ``per_picture``), then by part, and
+            ``total``.
+    """
+
+    parameters: dict[str, int]
+    gmac: dict[str, dict[str, float]]
+
+    @classmethod
+    def of(cls, network: nn.Module, **gmac: Mapping[str, float]) -> Cost:
+        """Of a network, with its multiply-accumulates by occasion and part; totals are added."""
+        total = sum(p.numel() for p in network.parameters())
+        rounded = {
+            occasion: {part: round(value, 3) for part, value in {**parts, "total": sum(parts.values())}.items()}
+            for occasion, parts in gmac.items()
+        }
+        return cls({**parameters(network), "total": total}, rounded)
 
 
 @torch.no_grad()

@@ -18,6 +18,8 @@ from visavis.generators.base import Prior
 from visavis.media.frame import Frame
 from visavis.motion.smooth import OneEuro
 
+Mesh = NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -79,18 +81,18 @@ class Analyser(Closing):
         self._jumps = self.jumps
         return crop.following(face)
 
-    def observe(
-        self, frame: Frame, face: Face, crop: Crop, size: int, mel: NDArray[np.float32] | None = None
-    ) -> Observation:
+    def smooth(self, frame: Frame, face: Face, crop: Crop) -> Mesh:
+        """The mesh ``float32 [478, 3]`` over the crop, smoothed over time; all of a frame that later ones depend on."""
+        mesh = crop.to_crop(face.mesh)
+        return mesh if self._smooth is None else self._smooth(mesh, frame.time)
+
+    def observe(self, frame: Frame, face: Face, crop: Crop, size: int) -> Observation:
         """Cut the crop and compute the priors of a frame in which ``face`` was found."""
         picture = crop.cut(frame.pixels, size)
-        mesh = crop.to_crop(face.mesh)
-        if self._smooth is not None:
-            mesh = self._smooth(mesh, frame.time)
+        mesh = self.smooth(frame, face, crop)
         return Observation(
             picture=picture,
             time=Fraction(frame.time),
             mesh=mesh if Prior.MESH in self.needs else None,
             segmentation=self._segmenter.mask(picture) if Prior.SEGMENTATION in self.needs else None,
-            mel=mel if Prior.MEL in self.needs else None,
         )

@@ -7,19 +7,20 @@ from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
 
-from visavis.audio.mel import RATE_HZ
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import FaceError
 from visavis.face.align import Crop, crop_for, whole
-from visavis.generators.base import Prior
 from visavis.media.frame import Frame
 from visavis.media.reader import SoundReader, VideoReader
-from visavis.motion.transfer import Mode
+from visavis.motion.amounts import Amounts, Edits
+from visavis.motion.kind import Mode
+from visavis.nn.engine import Engine
 from visavis.pipelines import reenact
 from visavis.pipelines.analyse import Analyser, Seen
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_source
-from visavis.pipelines.reenact import SoundAt, Tally
+from visavis.pipelines.reenact import Tally
+from visavis.pipelines.render import SoundAt
 from visavis.weights.store import DEFAULT_MODEL
 
 #: Frames at the start of a stream among which the first face is looked for, to cut around.
@@ -43,7 +44,10 @@ class Reenactor:
             ``absolute`` takes the driver's pose and face shape as they are.
         crop: True cuts to the face, False never, None where the picture is no such crop already. Of source and driver.
         face: which face of both, 0 for the largest.
-        device, precision, threads: as for :func:`visavis.load_generator`.
+        amounts: how much of the driver's movement counts, as ``head=0.7,lips=1.2``; regions are those of
+            :class:`visavis.motion.amounts.Amounts`.
+        edits: changes by hand of every frame, as ``yaw=+10,smile=0.5``; see :class:`visavis.motion.amounts.Edits`.
+        engine: where and how to compute; None chooses for this machine.
 
     Raises:
         VisavisError: no face in the source, or weights or files that cannot be used.
@@ -57,12 +61,13 @@ class Reenactor:
         motion: str = "relative",
         crop: bool | None = None,
         face: int = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | None = None,
+        amounts: str = "",
+        edits: str = "",
+        engine: Engine | None = None,
     ) -> None:
+        self._amounts, self._edits = Amounts.parse(amounts), Edits.parse(edits)
         self._mode, self._crop, self._face = Mode(motion), crop, face
-        self._generator = load_generator(model, device=device, precision=precision, threads=threads)
+        self._generator = load_generator(model, engine)
         seen = _seen(source, face) if isinstance(source, Frame) else find_source(Path(source), face)
         square = crop_for([seen.face], *seen.frame.pixels.shape[:2], crop=crop)
         self._source = observe_source(seen, square, self._generator)
@@ -88,14 +93,17 @@ class Reenactor:
         """
         if isinstance(driving, (Path, str)):
             sound, driving = sound or driving, read_frames(driving)
-        person = reenact.Reenactor(self._generator, self._source, mode=self._mode)
+        person = reenact.Reenactor(
+            self._generator, self._source, mode=self._mode, amounts=self._amounts, edits=self._edits
+        )
         self.tally = person.tally
         with ExitStack() as stack:
             analyser = stack.enter_context(Analyser(self._generator.needs, face=self._face))
             sound_at: SoundAt | None = None
-            if sound is not None and Prior.MEL in self._generator.needs:
-                reader = stack.enter_context(SoundReader(Path(sound), RATE_HZ))
-                sound_at = SoundWindow(reader).at if reader.has_sound else None
+            hears = self._generator.hears
+            if sound is not None and hears is not None:
+                reader = stack.enter_context(SoundReader(Path(sound), hears.rate_hz))
+                sound_at = SoundWindow(reader, hears).at if reader.has_sound else None
             crop, frames = self._cut_around(iter(driving))
             yield from person.stream(frames, analyser, crop, sound_at)
 

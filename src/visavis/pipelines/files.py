@@ -7,21 +7,21 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from visavis.audio.mel import RATE_HZ
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import MediaError
 from visavis.face.align import crop_for
-from visavis.generators.base import Prior
 from visavis.media.frame import Frame, Pixels
 from visavis.media.provenance import marks
 from visavis.media.reader import MediaInfo, SoundReader, VideoReader
 from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
-from visavis.motion.transfer import Mode
+from visavis.motion.amounts import UNCHANGED, UNEDITED, Amounts, Edits
+from visavis.motion.kind import Mode
+from visavis.nn.engine import Engine
 from visavis.pipelines.analyse import Analyser
-from visavis.pipelines.load import choose_device, choose_precision, load_generator
+from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, look_ahead, observe_source
 from visavis.pipelines.reenact import STAGES, Reenactor
 from visavis.pipelines.seen import check_moving
@@ -38,25 +38,25 @@ class ReenactOptions:
         model: name or path of weights.
         audio: sound file in place of the driving video's; the lips still follow the video.
         motion: relative or absolute.
+        amounts: how much of the driver's movement counts, region by region.
+        edits: changes by hand of every frame.
         paste_back: put the result back into the full source frame.
         crop: True, False, or None to crop unless the picture is a crop already.
         source_face, driver_face: which face of the source and of the driving video, 0 for the largest.
-        device: auto, cpu or cuda.
-        precision: auto, fp32 or bf16.
-        threads: of the CPU; None for those that this process may use, at most 8.
+        engine: where and how to compute.
         force: replace an existing result.
     """
 
     model: str = DEFAULT_MODEL
     audio: Path | None = None
     motion: Mode = Mode.RELATIVE
+    amounts: Amounts = UNCHANGED
+    edits: Edits = UNEDITED
     paste_back: bool = False
     crop: bool | None = None
     source_face: int = 0
     driver_face: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
+    engine: Engine = field(default_factory=Engine)
     force: bool = False
 
 
@@ -120,16 +120,25 @@ def reenact_file(
         reader = stack.enter_context(VideoReader(driving))
         sound = _sound_file(driving, options)
         still = find_source(source, options.source_face)
-        device = choose_device(options.device)
-        precision = choose_precision(options.precision, device)
-        generator = load_generator(options.model, device=device, precision=precision, threads=options.threads)
+        generator = load_generator(options.model, options.engine)
         source_crop = crop_for([still.face], *still.frame.pixels.shape[:2], crop=options.crop)
         observed = observe_source(still, source_crop, generator)
-        ahead = look_ahead(driving, still, generator, face=options.driver_face, crop=options.crop)
-        reenactor = Reenactor(generator, observed, start=ahead.start, ahead=ahead.meshes, mode=options.motion)
+        ahead = look_ahead(
+            driving, still.face.mesh, generator.needs, generator.size, face=options.driver_face, crop=options.crop
+        )
+        reenactor = Reenactor(
+            generator,
+            observed,
+            start=ahead.start,
+            ahead=ahead.meshes,
+            mode=options.motion,
+            amounts=options.amounts,
+            edits=options.edits,
+        )
         sound_at = None
-        if sound is not None and Prior.MEL in generator.needs:
-            sound_at = SoundWindow(stack.enter_context(SoundReader(sound, RATE_HZ))).at
+        if sound is not None and generator.hears is not None:
+            chunks = stack.enter_context(SoundReader(sound, generator.hears.rate_hz))
+            sound_at = SoundWindow(chunks, generator.hears).at
         analyser = stack.enter_context(Analyser(generator.needs, face=options.driver_face))
         frame_size = _size(still.frame.pixels) if options.paste_back else (generator.size, generator.size)
         began = time.perf_counter()
@@ -166,8 +175,8 @@ def reenact_file(
         width=writer.width,
         height=writer.height,
         model=options.model,
-        device=device,
-        precision=precision,
+        device=generator.engine.device,
+        precision=generator.engine.precision,
         ms_per_frame={name: round(ms, 2) for name, ms in {**stages, "total": total_ms / tally.frames}.items()},
         peak_rss_mb=round(peak_rss_mb(), 1),
         frames_without_face=tally.frames_without_face,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +11,19 @@ from numpy.typing import NDArray
 
 from visavis.core.errors import FaceError
 from visavis.face.align import Crop, crop_for
+from visavis.face.pose import pose_distance
 from visavis.face.readiness import readiness
 from visavis.face.types import Face, Observation
-from visavis.generators.base import Generator
+from visavis.generators.base import Generator, Prior
 from visavis.media.reader import VideoReader
 from visavis.media.still import is_picture, read_picture
-from visavis.motion.transfer import pose_distance
 from visavis.pipelines.analyse import Analyser, Seen
 from visavis.pipelines.seen import no_face, seen_ahead
 
 _LOOK_EVERY = 3  # a blink lasts five frames or more
 _JUDGED_AT = 256
+
+Mesh = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def observe_source(still: Seen, crop: Crop, generator: Generator) -> Observation
 
 
 def look_ahead(
-    driving: Path, source: Seen, generator: Generator, *, face: int = 0, crop: bool | None = None
+    driving: Path, pose: Mesh, needs: Collection[Prior], size: int, *, face: int = 0, crop: bool | None = None
 ) -> LookAhead:
     """Look through the beginning of the driving video: its crop, the frame nearest the source's pose, all meshes.
 
@@ -81,8 +84,8 @@ def look_ahead(
 
     Args:
         driving: the video.
-        source: the person who is animated.
-        generator: whose priors and size count.
+        pose: mesh ``[478, 3]`` of the source, in any coordinates.
+        needs, size: priors and side of the start frame's observation.
         face: which face, 0 for the largest.
         crop: as for :func:`visavis.face.align.crop_for`.
 
@@ -92,14 +95,14 @@ def look_ahead(
     faces: list[Face] = []
     nearest: Seen | None = None
     best = float("inf")
-    with VideoReader(driving) as reader, Analyser(generator.needs, face=face) as analyser:
+    with VideoReader(driving) as reader, Analyser(needs, face=face) as analyser:
         height, width = reader.info.height, reader.info.width
         for seen in seen_ahead(driving, reader, analyser, which=face, every=_LOOK_EVERY):
             faces.append(seen.face)
-            distance = pose_distance(source.face.mesh, seen.face.mesh)
+            distance = pose_distance(pose, seen.face.mesh)
             if distance < best:
                 best, nearest = distance, seen
         assert nearest is not None
         square = crop_for(faces, height, width, crop=crop)
-        start = analyser.observe(nearest.frame, nearest.face, square, generator.size)
+        start = analyser.observe(nearest.frame, nearest.face, square, size)
         return LookAhead(start, [square.to_crop(one.mesh) for one in faces], square)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from visavis.core.errors import FaceError
 from visavis.face.align import Crop
 from visavis.face.types import Observation
 from visavis.generators.base import Generator
 from visavis.media.frame import Frame, Pixels
-from visavis.motion.transfer import Mode, Transfer
-from visavis.motion.types import KeypointMotion
+from visavis.motion.amounts import UNCHANGED, UNEDITED, Amounts, Edits
+from visavis.motion.kind import Carrier, Mode
+from visavis.motion.layout import Motion
 from visavis.pipelines.analyse import Analyser
+from visavis.pipelines.render import Portrait, SoundAt
 
-SoundAt = Callable[[Fraction], NDArray[np.float32] | None]
 STAGES = ("analyse", "motion", "render")
 
 
@@ -45,11 +45,18 @@ class Reenactor:
     Args:
         generator: any generator of the contract.
         source: observation of the person.
+        others: more observations of the person, for generators that look at several.
         start: observation of the driving frame whose pose is nearest the source's; None takes the first
             driving frame with a face.
         ahead: driving meshes ``[478, 3]`` that are known beforehand, in [-1, 1] over the crop: by them the driver's
             resting face and range of movement are known from the first frame on. A camera has none.
-        mode: relative or absolute motion.
+        mode: relative or absolute motion; None where the driver is the source, in the same crop: its motion is
+            rendered as it is.
+        amounts: how much of the driver's movement counts.
+        edits: changes by hand of every frame.
+
+    Raises:
+        ConfigError: amounts or edits of parts that the generator's motion does not have.
     """
 
     def __init__(
@@ -57,21 +64,22 @@ class Reenactor:
         generator: Generator,
         source: Observation,
         *,
+        others: Sequence[Observation] = (),
         start: Observation | None = None,
         ahead: Sequence[NDArray[np.float32]] = (),
-        mode: Mode = Mode.RELATIVE,
+        mode: Mode | None = Mode.RELATIVE,
+        amounts: Amounts = UNCHANGED,
+        edits: Edits = UNEDITED,
     ) -> None:
-        self._generator, self._mode, self._ahead = generator, mode, ahead
-        self._person = generator.prepare([source])
-        self._source_motion = generator.analyse(source)
-        self._transfer: Transfer | None = None
-        if start is not None:
-            self._begin(generator.analyse(start))
+        self._generator, self._edits, self._mode = generator, edits, mode
+        self._portrait = Portrait(generator, [source, *others])
+        self._source = generator.analyse(source)
+        self._motion = generator.kind.edited(self._source, edits, self._source) if edits else self._source
+        self._carry: Carrier | None = None
+        if mode is not None:
+            first = None if start is None else generator.analyse(start)
+            self._carry = generator.kind.carrier(self._source, first, mode, ahead=ahead, amounts=amounts)
         self.tally = Tally()
-
-    def _begin(self, start: KeypointMotion) -> None:
-        face = self._generator.face_model
-        self._transfer = Transfer(self._source_motion, start, self._mode, face=face, ahead=self._ahead)
 
     def stream(
         self, driving: Iterable[Frame], analyser: Analyser, crop: Crop, sound_at: SoundAt | None = None
@@ -84,43 +92,58 @@ class Reenactor:
         Raises:
             FaceError: at the end, if no frame showed a face.
         """
-        motion = self._source_motion
+        self.hear(sound_at)
         size = self._generator.size
         for frame in driving:
             clock = time.perf_counter()
             face = analyser.find(frame)
-            mel = sound_at(frame.time) if sound_at is not None else None
             observation = None
             if face is not None:
                 crop = analyser.follow(crop, face)
                 observation = analyser.observe(frame, face, crop, size)
-            clock = self._count("analyse", clock)
-            if observation is None:
-                self.tally.frames_without_face += 1
-            else:
-                motion = self._moved(observation)
-            clock = self._count("motion", clock)
-            picture = to_pixels(self._generator.render(self._person, motion, mel))
-            self._count("render", clock)
-            self.tally.frames += 1
+            self._count("analyse", clock)
+            picture = self.picture(observation, frame.time)
             yield Frame(picture, frame.time)
         if self.tally.frames == self.tally.frames_without_face:
             raise FaceError("the driving video shows no face in any frame")
 
-    def _moved(self, observation: Observation) -> KeypointMotion:
-        driving = self._generator.analyse(observation)
-        if self._transfer is None:
-            self._begin(driving)
-        assert self._transfer is not None
-        return self._transfer(driving)
+    def hear(self, sound_at: SoundAt | None) -> None:
+        """Begin a stream with this sound, or without any."""
+        self._portrait.hear(sound_at)
+
+    def picture(self, driving: Observation | None, at: Fraction) -> Pixels:
+        """The picture of the next driving frame.
+
+        Args:
+            driving: what is seen in it; None where no face is.
+            at: its time.
+        """
+        clock = time.perf_counter()
+        motion = self._moved(driving)
+        clock = self._count("motion", clock)
+        picture = self._portrait.picture(motion, at)
+        self._count("render", clock)
+        return picture
+
+    def skip(self, driving: Observation | None) -> None:
+        """Let a driving frame pass of which nobody looks at the picture."""
+        if self._carry is not None or self._generator.memory:
+            self._portrait.skip(self._moved(driving))
+        else:
+            self.tally.frames += 1
+
+    def _moved(self, driving: Observation | None) -> Motion:
+        self.tally.frames += 1
+        if driving is None:
+            self.tally.frames_without_face += 1
+            return self._motion
+        motion = self._generator.analyse(driving)
+        if self._carry is not None:
+            motion = self._carry(motion)
+        self._motion = self._generator.kind.edited(motion, self._edits, self._source) if self._edits else motion
+        return self._motion
 
     def _count(self, stage: str, since: float) -> float:
         now = time.perf_counter()
         self.tally.ms[stage] += 1000 * (now - since)
         return now
-
-
-def to_pixels(picture: Tensor) -> Pixels:
-    """Turn ``float [1, 3, S, S]`` in [0, 1] into ``uint8 [S, S, 3]``."""
-    array = picture[0].permute(1, 2, 0).clamp(0, 1).mul(255).round().byte().cpu().numpy()
-    return np.ascontiguousarray(array)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from visavis.core.errors import ConfigError
-from visavis.pipelines.load import choose_device
+from visavis.nn.engine import choose_device
 
 
 class Machine(Protocol):

@@ -52,11 +52,15 @@ class MeshModel(nn.Module):
         self.register_buffer("mean", torch.zeros(MESH_POINTS, 3))
         self.register_buffer("basis", torch.zeros(coefficients, MESH_POINTS, 3))
         self.register_buffer("control", torch.tensor(CONTROL_POINTS), persistent=False)
-        self._settled: Tensor | None = None
+        self._settled: tuple[Tensor, Tensor, Tensor] | None = None
 
     def settle(self) -> None:
-        """Work out once what depends on the mean face alone, which must not change any more."""
-        self._settled = self._normals()
+        """Work out once what depends on mean and basis alone, which must not change any more."""
+        self._settled = self._still()
+
+    def _still(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean ``[N, 3]``, basis ``[n, N, 3]`` and normals ``[N, 3]`` at the control points."""
+        return self.mean[self.control], self.basis[:, self.control].float(), self._normals()
 
     def controls(self, values: Tensor) -> MeshControls:
         """Control points of mesh values ``[B, 6 + n]``.
@@ -67,12 +71,11 @@ class MeshModel(nn.Module):
         """
         with torch.autocast(values.device.type, enabled=False):
             values = values.float()
-            mean, basis = self.mean[self.control], self.basis[:, self.control]
-            shape = _apart(mean + torch.einsum("bn,npd->bpd", values[:, 6:], basis.float()))
+            mean, basis, normals = self._still() if self._settled is None else self._settled
+            shape = _apart(mean + torch.einsum("bn,npd->bpd", values[:, 6:], basis))
             rotation = rotation_matrix(values[:, 3:6])
             turned = shape @ rotation.transpose(1, 2)
             # The camera looks along z, so what faces it has a normal towards negative z.
-            normals = self._normals() if self._settled is None else self._settled
             facing = -(normals @ rotation.transpose(1, 2))[..., 2]
             return MeshControls(
                 values[:, 2, None, None].exp() * turned[..., :2] + values[:, None, :2], _stiffness(facing)

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visavis.audio.feature import MEL_WINDOW
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.mesh import MeshControls, MeshModel
 from visavis.generators.avfr.sound import QueryEncoder, SoundEncoder
-from visavis.motion.keypoints import KeypointDetector
-from visavis.motion.types import KeypointMotion
+from visavis.motion.keypoints import KeypointDetector, KeypointMotion
 from visavis.nn.attention import AudioVisualAttention
 from visavis.nn.blocks import AntiAliasDownsample, Hourglass, SameBlock
 from visavis.nn.composite import Layers, blend, fill_behind
@@ -321,7 +321,7 @@ class AvfrNetwork(nn.Module):
             still: the source, from :meth:`encode`.
             driving: motion with mesh values if the network has mesh motion.
             drawing: ``[B, 1, S, S]``, drawing of the driving motion's mesh.
-            mel: ``[B, 1, 80, 20]`` in [0, 1]; None is silence.
+            mel: ``[B, 1, *MEL_WINDOW.shape]`` in [0, 1]; None is silence.
         """
         mesh = self.mesh_model.controls(driving.mesh) if driving.mesh is not None else None
         grid, occlusion, mask = self.motion(still, driving, mesh, drawing if self.config.mesh_motion else None)
@@ -330,7 +330,7 @@ class AvfrNetwork(nn.Module):
         attention = None
         if self.config.sound:
             if mel is None:
-                mel = enc_motion.new_zeros(enc_motion.shape[0], 1, 80, 20)
+                mel = enc_motion.new_zeros(enc_motion.shape[0], 1, *MEL_WINDOW.shape)
             attention = self.attend(self.query(mel), enc_motion)
             parts += [self.sound(mel), attention]
         if self.config.mesh_motion:

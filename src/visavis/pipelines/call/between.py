@@ -9,16 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from visavis.enhance.interpolation import MULTIPLE, Interpolator, Neighbours, load_interpolator
 from visavis.media.frame import Pixels
-from visavis.motion.types import KeypointMotion, MotionLayout
-from visavis.nn.denormals import denormals_flushed
-from visavis.pipelines.call.painter import Array
-from visavis.pipelines.reenact import to_pixels
+from visavis.motion.kind import MotionKind
+from visavis.motion.layout import Motion
+from visavis.nn.engine import PLAIN, Engine
+from visavis.nn.pictures import as_tensor, to_pixels
 
 
 @dataclass(frozen=True)
@@ -27,72 +25,62 @@ class Gap:
 
     Attributes:
         before, after: the generated neighbours ``uint8 [S, S, 3]``.
-        before_vector, after_vector: their motion ``float32 [D]``.
+        before_motion, after_motion: their motion.
         share: place between them, 0 to 1.
     """
 
     before: Pixels
     after: Pixels
-    before_vector: Array
-    after_vector: Array
+    before_motion: Motion
+    after_motion: Motion
     share: float
-
-    @property
-    def vector(self) -> Array:
-        """Motion on the straight line between the neighbours."""
-        return np.asarray(self.before_vector + self.share * (self.after_vector - self.before_vector), np.float32)
 
 
 #: Who makes frames that were not sent.
 BetweenChoice = Literal["network", "motion"]
-#: Paints a motion vector from the pivot of the nearer neighbour, with the sound of the frame's time.
-Paint = Callable[[Array], Pixels]
+#: Paints the motion on the straight line from the pivot of the nearer neighbour, with the sound of the frame's time.
+Paint = Callable[[], Pixels]
 Between = Callable[[Gap, Paint], Pixels]
 
 
 def by_motion(gap: Gap, paint: Paint) -> Pixels:
     """Move the pivot by the motion between: as dear as a frame that was sent, and as sharp."""
-    return paint(gap.vector)
+    return paint()
 
 
-def by_network(network: Interpolator, layout: MotionLayout) -> Between:
+def by_network(network: Interpolator, kind: MotionKind, engine: Engine = PLAIN) -> Between:
     """Make them from their neighbours, for a small part of what the generator costs.
 
     Args:
         network: in evaluation mode; the result is as exact as its weights.
-        layout: of the motion vectors. Pictures whose side is no multiple of 8 are left to the generator.
+        kind: of the call's motion. Where it has no points, and pictures whose side is no multiple of 8, are left to
+            the generator.
+        engine: whose device and threads count.
     """
-    weights = next(network.parameters())
+    network = network.to(engine.device)
 
-    def points(vector: Array) -> Tensor:
-        return KeypointMotion.from_vector(vector[None], layout).points.to(weights)
-
-    def picture(pixels: Pixels) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(pixels)).to(weights).permute(2, 0, 1)[None] / 255
-
-    @torch.inference_mode()
     def make(gap: Gap, paint: Paint) -> Pixels:
-        if gap.before.shape[0] % MULTIPLE:
+        points = [kind.points(motion) for motion in (gap.before_motion, gap.after_motion)]
+        if gap.before.shape[0] % MULTIPLE or points[0] is None or points[1] is None:
             return by_motion(gap, paint)
-        share = weights.new_tensor([gap.share])
-        pair = Neighbours(
-            picture(gap.before), picture(gap.after), points(gap.before_vector), points(gap.after_vector), share
-        )
-        with denormals_flushed():
-            return to_pixels(network(pair).picture)
+        with engine.computing():
+            before, after = (torch.from_numpy(one.copy())[None].to(engine.device) for one in points if one is not None)
+            share = torch.full((1,), gap.share, device=engine.device)
+            pictures = as_tensor(gap.before, engine.device), as_tensor(gap.after, engine.device)
+            return to_pixels(network(Neighbours(*pictures, before, after, share)).picture)
 
     return make
 
 
-def chosen(choice: BetweenChoice, interpolated: int, layout: MotionLayout, device: str = "cpu") -> Between:
+def chosen(choice: BetweenChoice, interpolated: int, kind: MotionKind, engine: Engine = PLAIN) -> Between:
     """The packaged network or the generator; no network is loaded for a call in which all frames are sent.
 
     Args:
         choice: which.
         interpolated: frames between two that are sent.
-        layout: of the call's motion vectors.
-        device: that the network runs on; always in fp32, as exact as its weights.
+        kind: of the call's motion.
+        engine: whose device and threads count; the network is always in fp32, as exact as its weights.
     """
     if choice == "motion" or not interpolated:
         return by_motion
-    return by_network(load_interpolator().to(device), layout)
+    return by_network(load_interpolator(), kind, engine)

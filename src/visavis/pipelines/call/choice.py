@@ -24,8 +24,10 @@ from visavis.codec.stills import encode_within
 from visavis.core.errors import FaceError
 from visavis.face.pose import HeadAngles
 from visavis.media.frame import Pixels
+from visavis.motion.layout import Motion
 from visavis.pipelines.call.painter import Array, Likeness, Painter
 from visavis.pipelines.call.settings import CallSettings
+from visavis.pipelines.render import Cue
 
 #: The pivot in use counts as nearer than it is, so that two of almost the same pose do not take turns.
 _LOYALTY = 0.7
@@ -50,15 +52,20 @@ class Moment:
 
     Attributes:
         picture: its crop ``uint8 [S, S, 3]``.
-        vector: its motion ``float32 [D]``.
+        motions: its motion and those before it, as the generator renders them; the last is its own.
         angles: of the head.
         ready: how well its face can be animated, 0 to 1.
     """
 
     picture: Pixels
-    vector: Array
+    motions: tuple[Motion, ...]
     angles: HeadAngles
     ready: float = 1.0
+
+    @property
+    def motion(self) -> Motion:
+        """Its own."""
+        return self.motions[-1]
 
 
 @dataclass
@@ -133,13 +140,13 @@ class PivotChooser:
         raise FaceError("no face was found in a pivot")
 
     def choose(
-        self, moment: Moment, mel: Array | None, seconds: float, others: Sequence[Moment] = ()
+        self, moment: Moment, sound: Array | None, seconds: float, others: Sequence[Moment] = ()
     ) -> tuple[Sent, list[bytes]]:
         """Choose the pivot for a group, and give the packets that must go before it.
 
         Args:
             moment: a frame in the middle of the group, by which the pivots held are judged.
-            mel: its sound.
+            sound: of it, as the generator hears it.
             seconds: that the group lasts.
             others: frames of the group that may be the new pivot, too.
 
@@ -148,7 +155,7 @@ class PivotChooser:
         """
         self._credit.passed(seconds)
         held = sorted((sent for _, sent in self._store.items()), key=lambda sent: self._distance(moment, sent))
-        chosen, good = self._best(held, moment, mel, others) if held else (None, False)
+        chosen, good = self._best(held, moment, sound, others) if held else (None, False)
         best = self._readiest_near(moment, others)
         self._readiest = max(self._readiest * _FORGET_A_SECOND**seconds, best.ready)
         if not good and (chosen is None or self._is_due(moment, chosen, best, seconds)):
@@ -192,13 +199,13 @@ class PivotChooser:
         return self._apart(moment, sent) * (_LOYALTY if sent.number == self._current else 1)
 
     def _best(
-        self, held: Sequence[Sent], moment: Moment, mel: Array | None, others: Sequence[Moment]
+        self, held: Sequence[Sent], moment: Moment, sound: Array | None, others: Sequence[Moment]
     ) -> tuple[Sent, bool]:
         """The best pivot held, and whether it is good enough.
 
         Args:
             held: at least one, the nearest pose first.
-            moment, mel: the frame to make.
+            moment, sound: the frame to make.
             others: of its group.
         """
         nearest, drop = held[0], self._settings.most_drop_db
@@ -211,13 +218,13 @@ class PivotChooser:
         if any(nearest.moment is other for other in others):
             return nearest, True  # as good as itself, which no later frame should be held to
         for sent in rivals:
-            sent.now_db = self._quality(sent.likeness, moment, mel)
+            sent.now_db = self._quality(sent.likeness, moment, sound)
             sent.best_db = max(sent.best_db, sent.now_db)
         best = max(rivals, key=lambda sent: sent.now_db + (_LOYALTY_DB if sent.number == self._current else 0))
         return best, best.now_db >= best.best_db - drop
 
-    def _quality(self, likeness: Likeness, moment: Moment, mel: Array | None) -> float:
-        made = self._painter.paint(likeness, moment.vector, mel)
+    def _quality(self, likeness: Likeness, moment: Moment, sound: Array | None) -> float:
+        made = self._painter.paint(likeness, Cue(moment.motions, sound))
         error = np.mean((made.astype(np.float32) - moment.picture) ** 2)
         return float(10 * np.log10(255**2 / max(float(error), 1e-3)))
 

@@ -13,6 +13,7 @@ from visavis.core.errors import CodecError
 from visavis.media.frame import Frame
 from visavis.media.provenance import marks
 from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
+from visavis.nn.engine import Engine
 from visavis.pipelines.call.between import BetweenChoice
 from visavis.pipelines.call.between import chosen as between_chosen
 from visavis.pipelines.call.decoder import CallDecoder, filled
@@ -21,7 +22,7 @@ from visavis.pipelines.call.enlarge import chosen as enlarge_chosen
 from visavis.pipelines.call.sound_files import CallSound
 from visavis.pipelines.call.weights import WeightsId, weights_for
 from visavis.pipelines.files import Progress
-from visavis.pipelines.load import choose_device, load_generator
+from visavis.pipelines.load import load_generator
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,7 @@ def decode_file(
     *,
     model: str | None = None,
     size: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
+    engine: Engine | None = None,
     force: bool = False,
     between: BetweenChoice = "network",
     enlarge: EnlargeChoice = "network",
@@ -70,7 +69,7 @@ def decode_file(
         output: video to write, of one of the kinds that :data:`visavis.media.forms.FORMS` lists.
         model: weights, where the header's name does not find them here.
         size: side of the pictures; None for the generator's own.
-        device, precision, threads: as everywhere.
+        engine: where and how to compute; None chooses for this machine.
         force: replace an existing result.
         between: whether the packaged network makes the frames that were not sent, or the generator.
         enlarge: whether the packaged network doubles pictures, or plain interpolation.
@@ -84,11 +83,10 @@ def decode_file(
     named = weights_for(header, model)
     weights = WeightsId.of(named)
     weights.check(header)
-    generator = load_generator(named, device=device, precision=precision, threads=threads)
+    generator = load_generator(named, engine)
     side = size or header.size
-    where = choose_device(device)
-    frames_between = between_chosen(between, header.interpolated, generator.layout, where)
-    enlarged = enlarge_chosen(enlarge, header.size, side, device=where)
+    frames_between = between_chosen(between, header.interpolated, generator.kind, generator.engine)
+    enlarged = enlarge_chosen(enlarge, header.size, side, engine=generator.engine)
     with ExitStack() as stack:
         sound = CallSound(call) if header.has_sound else None
         decoder = stack.enter_context(CallDecoder(generator, weights, between=frames_between, whole=True))

@@ -17,6 +17,7 @@ from visavis.core.closing import Closing
 from visavis.core.errors import CodecError
 from visavis.generators.base import Generator
 from visavis.media.frame import Frame
+from visavis.nn.engine import Engine
 from visavis.pipelines.call.between import Between, by_motion
 from visavis.pipelines.call.incoming import IncomingCall
 from visavis.pipelines.call.weights import WeightsId
@@ -48,9 +49,9 @@ class ReceivedTally:
 class CallDecoder(Closing):
     """Turns packets into frames, whatever is lost, doubled, late or damaged on the way.
 
-    Latency: a frame waits for the sound around it (about 230 ms after its group) and, where a group is missing, for two
-    more groups; never longer. Memory does not grow with the call, and no packet costs more than what it brings: frames
-    of its group, and of at most eight that are missing before it.
+    Latency: a frame waits for the sound that the generator hears around it (avfr: about 230 ms after its group) and,
+    where a group is missing, for two more groups; never longer. Memory does not grow with the call, and no packet costs
+    more than what it brings: frames of its group, and of at most eight that are missing before it.
 
     Args:
         generator: of the same weights as the sender's.
@@ -73,7 +74,8 @@ class CallDecoder(Closing):
     ) -> None:
         self._generator, self._weights, self._between, self._every = generator, weights, between, every
         self._whole = whole
-        self._table = table_for(weights.sha256, generator.layout.size, generator.layout.keypoints)
+        layout = generator.kind.layout
+        self._table = table_for(weights.sha256, layout.size, layout.part("keypoints").shape[0])
         self._call: IncomingCall | None = None
         self._asks_for_header = False
         self.tally = ReceivedTally()
@@ -83,13 +85,11 @@ class CallDecoder(Closing):
         cls,
         model: str = DEFAULT_MODEL,
         *,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | None = None,
+        engine: Engine | None = None,
         every: int = 1,
     ) -> Self:
         """A decoder of weights by their name or path; the rest is as for the class and :func:`load_generator`."""
-        generator = load_generator(model, device=device, precision=precision, threads=threads)
+        generator = load_generator(model, engine)
         return cls(generator, WeightsId.of(model), every=every)
 
     def close(self) -> None:

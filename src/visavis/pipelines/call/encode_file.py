@@ -18,6 +18,7 @@ from visavis.media.frame import Frame
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.media.still import is_picture
 from visavis.media.writer import VIDEO_KINDS, check_output
+from visavis.nn.engine import Engine
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.opening import FILE_LOOK_S
@@ -43,9 +44,7 @@ class EncodeOptions:
         settings: of the call.
         audio: whether sound goes along, where the video has any.
         face: which face, 0 for the largest.
-        device: auto, cpu or cuda.
-        precision: auto, fp32 or bf16.
-        threads: of the CPU; None for those that this process may use, at most 8.
+        engine: where and how to compute.
         force: replace an existing result.
     """
 
@@ -53,9 +52,7 @@ class EncodeOptions:
     settings: CallSettings = field(default_factory=CallSettings)
     audio: bool = True
     face: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
+    engine: Engine = field(default_factory=Engine)
     force: bool = False
 
 
@@ -113,9 +110,7 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
         sound = stack.enter_context(SoundReader(video, SoundTrack.RATE_HZ))
         track = SoundTrack(sound) if options.audio and sound.has_sound else None
         fps = min(max(reader.info.fps, _LEAST_FPS), _MOST_FPS).limit_denominator(1001)
-        generator = load_generator(
-            options.model, device=options.device, precision=options.precision, threads=options.threads
-        )
+        generator = load_generator(options.model, options.engine)
         encoder = stack.enter_context(
             CallEncoder(
                 generator,

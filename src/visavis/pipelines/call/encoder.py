@@ -21,8 +21,11 @@ from visavis.face.align import Crop, crop_for
 from visavis.face.pose import head_angles
 from visavis.face.readiness import readiness
 from visavis.face.types import Observation
-from visavis.generators.base import Generator, Prior
+from visavis.generators.base import Generator
 from visavis.media.frame import Frame
+from visavis.motion.history import History, on_the_way
+from visavis.motion.layout import Motion
+from visavis.nn.engine import Engine
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.call.choice import Moment, PivotChooser
 from visavis.pipelines.call.hearing import Hearing
@@ -95,15 +98,16 @@ class CallEncoder(Closing):
                 f"weights for pictures of {generator.size} a side cannot call; even sides of {LEAST_SIDE} to "
                 f"{MOST_SIDE} can"
             )
-        layout = generator.layout
-        table = table_for(weights.sha256, layout.size, layout.keypoints)
+        layout = generator.kind.layout
+        keypoints = layout.part("keypoints").shape[0]
+        table = table_for(weights.sha256, layout.size, keypoints)
         self.header = Header(
             mode=MODES[settings.mode],
             fps=fps,
             size=generator.size,
-            keypoints=layout.keypoints,
-            jacobians=layout.jacobians,
-            mesh=layout.mesh,
+            keypoints=keypoints,
+            jacobians="jacobians" in layout,
+            mesh=6 + layout.part("shape").size if "shape" in layout else 0,
             group=settings.group or group_for(settings.interpolate),
             interpolated=settings.interpolate,
             has_sound=has_sound,
@@ -118,7 +122,8 @@ class CallEncoder(Closing):
         self._chooser = PivotChooser(self._painter, settings, share)
         self._sender = MotionSender(self.header, table, share.motion_bits)
         self._sound = SoundEncoder(settings.sound_kbps) if has_sound else None
-        self._hearing = Hearing() if has_sound and Prior.MEL in generator.needs else None
+        self._hearing = Hearing(generator.hears) if has_sound and generator.hears is not None else None
+        self._history = History(generator.memory)
         self._group: list[Moment | None] = []
         self._opening = Opening(self.header, look_s, sound_waits=sound_waits)
         self._last: Moment | None = None
@@ -134,12 +139,10 @@ class CallEncoder(Closing):
         fps: Fraction | int,
         settings: CallSettings | None = None,
         has_sound: bool = False,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | None = None,
+        engine: Engine | None = None,
     ) -> Self:
         """An encoder of weights by their name or path; the rest is as for the class and :func:`load_generator`."""
-        generator = load_generator(model, device=device, precision=precision, threads=threads)
+        generator = load_generator(model, engine)
         return cls(generator, WeightsId.of(model), fps=Fraction(fps), settings=settings, has_sound=has_sound)
 
     def close(self) -> None:
@@ -227,16 +230,26 @@ class CallEncoder(Closing):
         if face is None:
             self.tally.frames_without_face += 1
             self._count("analyse", began)
+            if self._history.last is not None:
+                self._follow(self._history.last)
             return None
         if self._crop is None:
             self._crop = crop_for([face], *frame.pixels.shape[:2])
         self._crop = self._analyser.follow(self._crop, face)
         seen = self._analyser.observe(frame, face, self._crop, self.header.size)
         began = self._count("analyse", began)
-        vector = self._generator.analyse(seen).vector()[0]
+        motion = self._generator.analyse(seen)
         self._count("motion", began)
         judged = Observation(seen.picture, mesh=self._crop.to_crop(face.mesh))
-        return Moment(seen.picture, vector, head_angles(face.mesh), readiness(judged).total)
+        return Moment(seen.picture, self._follow(motion), head_angles(face.mesh), readiness(judged).total)
+
+    def _follow(self, motion: Motion) -> tuple[Motion, ...]:
+        """The motions that a receiver renders the next coded frame with, those between coded frames included."""
+        last, apart = self._history.last, self.header.interpolated + 1
+        if last is not None and self._generator.memory:
+            for number in range(1, apart):
+                self._history.push(on_the_way(last, motion, number / apart))
+        return self._history.push(motion)
 
     def _take_group(self) -> list[bytes]:
         group, self._group = self._group, []
@@ -272,15 +285,15 @@ class CallEncoder(Closing):
         began = time.perf_counter()
         seen = [moment for moment in moments if moment is not None]
         middle = self._start_time() + self.header.group // 2 * (self.header.interpolated + 1) / self.header.fps
-        mel = None if self._hearing is None else self._hearing.at(middle)
+        sound = None if self._hearing is None else self._hearing.at(middle)
         vectors = []
         for moment in moments:
             self._last = moment or self._last
             assert self._last is not None
-            vectors.append(self._last.vector)
+            vectors.append(self._last.motion.vector)
         judged = next((moment for moment in moments[len(moments) // 2 :] if moment is not None), self._last)
         assert judged is not None
-        pivot, packets = self._chooser.choose(judged, mel, float(group_seconds(self.header)), seen)
+        pivot, packets = self._chooser.choose(judged, sound, float(group_seconds(self.header)), seen)
         packet, _ = self._sender.code(np.stack(vectors), pivot.number, pivot.likeness.reference)
         self._count("code", began)
         return [*packets, packet]

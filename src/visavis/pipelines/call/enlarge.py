@@ -10,12 +10,11 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import torch
 
 from visavis.enhance.super_resolution import FACTOR, Enlarger, enlarge, load_enlarger
 from visavis.media.frame import Pixels
-from visavis.nn.denormals import denormals_flushed
-from visavis.pipelines.reenact import to_pixels
+from visavis.nn.engine import PLAIN, Engine
+from visavis.nn.pictures import as_tensor, to_pixels
 
 #: Side of the patches: whole pictures take no less time, and four times the memory.
 PATCH = 128
@@ -33,27 +32,26 @@ def by_bicubic(pixels: Pixels, side: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def by_network(network: Enlarger, patch: int = PATCH) -> Enlarge:
+def by_network(network: Enlarger, patch: int = PATCH, engine: Engine = PLAIN) -> Enlarge:
     """Double as often as fits into the side that is wanted; what remains is interpolated.
 
     Args:
         network: in evaluation mode.
         patch: side of the patches that it takes one by one; the pictures do not depend on it.
+        engine: whose device and threads count.
     """
-    weights = next(network.parameters())
+    network = network.to(engine.device)
 
-    @torch.inference_mode()
     def make(pixels: Pixels, side: int) -> Pixels:
         while FACTOR * pixels.shape[0] <= side:
-            picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(weights).permute(2, 0, 1)[None] / 255
-            with denormals_flushed():
-                pixels = to_pixels(enlarge(network, picture, patch))
+            with engine.computing():
+                pixels = to_pixels(enlarge(network, as_tensor(pixels, engine.device), patch))
         return by_bicubic(pixels, side)
 
     return make
 
 
-def chosen(choice: EnlargeChoice, size: int, side: int, patch: int = PATCH, device: str = "cpu") -> Enlarge:
+def chosen(choice: EnlargeChoice, size: int, side: int, patch: int = PATCH, engine: Engine = PLAIN) -> Enlarge:
     """The packaged network or interpolation, which also does where nothing is to be doubled.
 
     Args:
@@ -61,8 +59,8 @@ def chosen(choice: EnlargeChoice, size: int, side: int, patch: int = PATCH, devi
         size: side of the pictures that there are.
         side: that is wanted.
         patch: side of the network's patches.
-        device: that the network runs on; always in fp32, as exact as its weights.
+        engine: whose device and threads count; the network is always in fp32, as exact as its weights.
     """
     if choice == "bicubic" or side < FACTOR * size:
         return by_bicubic
-    return by_network(load_enlarger().to(device), patch)
+    return by_network(load_enlarger(), patch, engine)

@@ -22,13 +22,14 @@ from visavis.codec.sound import Piece, SoundDecoder
 from visavis.codec.transform import MotionTable
 from visavis.core.closing import Closing
 from visavis.core.errors import CodecError
-from visavis.generators.base import Generator, Prior
+from visavis.generators.base import Generator
 from visavis.pipelines.call.between import Between
 from visavis.pipelines.call.heard import HeardSound
 from visavis.pipelines.call.hearing import Hearing
 from visavis.pipelines.call.held import HeldPivots
 from visavis.pipelines.call.painter import Painter
 from visavis.pipelines.call.player import Known, Played, Player
+from visavis.pipelines.render import Cues
 
 
 class IncomingCall(Closing):
@@ -62,8 +63,9 @@ class IncomingCall(Closing):
         *,
         whole: bool = False,
     ) -> None:
-        layout = generator.layout
-        ours = (generator.size, layout.keypoints, layout.jacobians, layout.mesh)
+        layout = generator.kind.layout
+        mesh = 6 + layout.part("shape").size if "shape" in layout else 0
+        ours = (generator.size, layout.part("keypoints").shape[0], "jacobians" in layout, mesh)
         if (header.size, header.keypoints, header.jacobians, header.mesh) != ours:
             raise CodecError("damaged header: its motion is not that of the weights it names")
         if header.table != table.identity:
@@ -74,8 +76,10 @@ class IncomingCall(Closing):
         self.receiver = MotionReceiver(header, table, self.pivots.reference)
         self._sound = SoundDecoder()
         self.heard = HeardSound()
-        self._hearing = Hearing() if header.has_sound and Prior.MEL in generator.needs else None
-        self._player = Player(header, self._painter, self._hearing, between, every)
+        hears = generator.hears if header.has_sound else None
+        self._hearing = None if hears is None else Hearing(hears)
+        cues = Cues(generator, None if self._hearing is None else self._hearing.at)
+        self._player = Player(header, self._painter, cues, self._hearing, between, every)
         self._requests: dict[Request, None] = {}
         self._placed_by_sound = header.has_sound and not whole
 
@@ -146,5 +150,5 @@ class IncomingCall(Closing):
             if likeness is None or run.values is None:
                 continue
             first = run.number * self.header.group
-            for at, vector in enumerate(self._painter.vectors(run.values, likeness)):
-                self._player.push(Known(first + at, likeness, vector, run.concealed or named is None))
+            for at, motion in enumerate(self._painter.motions(run.values, likeness)):
+                self._player.push(Known(first + at, likeness, motion, run.concealed or named is None))

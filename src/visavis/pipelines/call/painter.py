@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,11 @@ from visavis.codec.transform import MotionTable
 from visavis.core.closing import Closing
 from visavis.core.errors import CodecError, FaceError
 from visavis.face.align import whole
-from visavis.generators.base import Generator
+from visavis.generators.base import Generator, Person
 from visavis.media.frame import Frame, Pixels
-from visavis.motion.types import KeypointMotion
+from visavis.motion.layout import Motion
 from visavis.pipelines.analyse import Analyser
-from visavis.pipelines.reenact import to_pixels
+from visavis.pipelines.render import Cue, prepared
 
 Array = NDArray[np.float32]
 
@@ -34,14 +33,14 @@ class Likeness:
     Attributes:
         picture: as a receiver decodes it, ``uint8 [S, S, 3]``.
         person: what the generator prepared of it.
-        vector: its own motion ``float32 [D]``, as a receiver sees it.
+        motion: its own, as a receiver sees it.
         reference: its components as the stream tells them, in units ``int64 [R]``.
         coded: the still's bytes.
     """
 
     picture: Pixels
-    person: Any
-    vector: Array
+    person: Person
+    motion: Motion
     reference: Ints
     coded: bytes
 
@@ -86,20 +85,19 @@ class Painter(Closing):
         if face is None:
             raise FaceError("no face was found in a pivot")
         seen = self._analyser.observe(frame, face, whole(size, size), size)
-        vector = self._generator.analyse(seen).vector()[0]
+        motion = self._generator.analyse(seen)
         if reference is None:
-            reference = nearest_reference(to_units(self._table.analyse(vector)))
+            reference = nearest_reference(to_units(self._table.analyse(motion.vector)))
         if len(reference) != self._table.components:
             raise CodecError(f"damaged pivot: {len(reference)} components; {self._table.components} are needed")
-        return Likeness(picture, self._generator.prepare([seen]), vector, reference, coded)
+        return Likeness(picture, prepared(self._generator, [seen]), motion, reference, coded)
 
-    def vectors(self, values: Array, likeness: Likeness) -> Array:
-        """Motion vectors ``[T, D]`` of what a stream says of them."""
-        if self._mode is Mode.PAPER80:
-            return self._table.rebuild_from_points(values, likeness.vector)
-        return self._table.rebuild(values, likeness.vector)
+    def motions(self, values: Array, likeness: Likeness) -> list[Motion]:
+        """Motions of what a stream says of them."""
+        pivot = likeness.motion.vector
+        rebuild = self._table.rebuild_from_points if self._mode is Mode.PAPER80 else self._table.rebuild
+        return [Motion(vector, likeness.motion.layout) for vector in rebuild(values, pivot)]
 
-    def paint(self, likeness: Likeness, vector: Array, mel: Array | None) -> Pixels:
-        """One picture of a motion vector ``[D]``."""
-        motion = KeypointMotion.from_vector(vector[None], self._generator.layout)
-        return to_pixels(self._generator.render(likeness.person, motion, mel))
+    def paint(self, likeness: Likeness, cue: Cue) -> Pixels:
+        """One picture of a pivot."""
+        return likeness.person.render(*cue)

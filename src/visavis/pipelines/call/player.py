@@ -6,12 +6,19 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
 from visavis.codec.bitstream import Header
 from visavis.media.frame import Frame, Pixels
+from visavis.motion.history import on_the_way
+from visavis.motion.layout import Motion
 from visavis.pipelines.call.between import Between, Gap
 from visavis.pipelines.call.hearing import Hearing
-from visavis.pipelines.call.painter import Array, Likeness, Painter
+from visavis.pipelines.call.painter import Likeness, Painter
+from visavis.pipelines.render import Cue, Cues
+
+#: Seconds of sound that a packet of it brings.
+_BUNDLE_S = Fraction(12, 100)
 
 
 @dataclass
@@ -21,14 +28,14 @@ class Known:
     Attributes:
         index: among the frames that are sent, from the call's start.
         likeness: the pivot to move.
-        vector: its motion ``float32 [D]``.
+        motion: its own.
         concealed: whether it was made up.
         picture: once it is painted.
     """
 
     index: int
     likeness: Likeness
-    vector: Array
+    motion: Motion
     concealed: bool
     picture: Pixels | None = None
 
@@ -47,6 +54,7 @@ class Player:
     Args:
         header: of the call.
         painter: of its pivots.
+        cues: of its frames.
         hearing: sound for the generator; None where it hears none.
         between: makes the frames that were not sent.
         every: paint one of so many frames where all were sent, and leave out the others.
@@ -56,13 +64,22 @@ class Player:
     """
 
     def __init__(
-        self, header: Header, painter: Painter, hearing: Hearing | None, between: Between, every: int = 1
+        self,
+        header: Header,
+        painter: Painter,
+        cues: Cues,
+        hearing: Hearing | None,
+        between: Between,
+        every: int = 1,
     ) -> None:
-        self._header, self._painter = header, painter
+        self._header, self._painter, self._cues = header, painter, cues
         self._hearing, self._between = hearing, between
+        reach = Fraction(0) if hearing is None else (hearing.wait + _BUNDLE_S) * header.fps / self._apart
+        self._most_waiting = max(2 * header.group, header.group + ceil(reach))
         self._every = 1 if header.interpolated else every
         self._queue: deque[Known] = deque()
         self._last: Known | None = None
+        self._follows = 0  # index of the frame that follows
         self.end: int | None = None
 
     def push(self, known: Known) -> None:
@@ -72,7 +89,7 @@ class Player:
     def ready(self, *, wait: bool) -> Iterator[Played]:
         """Paint what need not wait any longer; everything if ``wait`` is False."""
         while self._queue:
-            late = len(self._queue) > 2 * self._header.group
+            late = len(self._queue) > self._most_waiting
             if wait and not late and self._hearing is not None and not self._hearing.has(self._time(self._queue[0])):
                 return
             known = self._queue.popleft()
@@ -90,23 +107,30 @@ class Player:
     def _paint(self, known: Known) -> Iterator[Played]:
         """Paint a frame, and before it those between it and the last one."""
         number, last = known.index * self._apart, self._last
-        numbers = [number]
+        # Cues are given away in order, so that all are had before the first picture is painted.
+        betweens: list[tuple[int, float, Cue]] = []
         if last is not None and last.index == known.index - 1:
-            numbers = [*range(number - self._apart + 1, number), number]
-        # Sound is given away in order, so that all windows are cut before the first picture is painted.
-        mels = [None if self._hearing is None else self._hearing.at(n / self._header.fps) for n in numbers]
+            for n in range(number - self._apart + 1, number):
+                share = n / self._apart - last.index
+                cue = self._cues(on_the_way(last.motion, known.motion, share), n / self._header.fps)
+                betweens.append((n, share, cue))
+        elif last is not None and self._follows != known.index:
+            self._cues.begin_anew()
+        self._follows = known.index + 1
         if number % self._every:
+            self._cues.skip(known.motion)
             return
-        known.picture = self._painter.paint(known.likeness, known.vector, mels[-1])
-        for n, mel in zip(numbers[:-1], mels, strict=False):
+        cue = self._cues(known.motion, number / self._header.fps)
+        known.picture = self._painter.paint(known.likeness, cue)
+        for n, share, between in betweens:
             assert last is not None
-            picture = self._paint_between(last, known, n / self._apart - last.index, mel)
+            picture = self._paint_between(last, known, share, between)
             yield Played(Frame(picture, n / self._header.fps), known.concealed)
         self._last = known
         yield Played(Frame(known.picture, number / self._header.fps), known.concealed)
 
-    def _paint_between(self, before: Known, after: Known, share: float, mel: Array | None) -> Pixels:
+    def _paint_between(self, before: Known, after: Known, share: float, cue: Cue) -> Pixels:
         assert before.picture is not None and after.picture is not None
         nearer = before if share < 0.5 else after
-        gap = Gap(before.picture, after.picture, before.vector, after.vector, share)
-        return self._between(gap, lambda vector: self._painter.paint(nearer.likeness, vector, mel))
+        gap = Gap(before.picture, after.picture, before.motion, after.motion, share)
+        return self._between(gap, lambda: self._painter.paint(nearer.likeness, cue))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.mesh import MeshModel
 from visavis.generators.avfr.network import AvfrNetwork
-from visavis.motion.types import KeypointMotion
+from visavis.motion.keypoints import KeypointMotion
 from visavis.training.data.dataset import Batch
 from visavis.training.tasks.pairs import Drawn, PairTask
 

@@ -15,9 +15,10 @@ from typing_extensions import Self
 
 from visavis.core.errors import ConfigError, DataError
 from visavis.enhance.interpolation import FAMILY, MULTIPLE, BetweenConfig, Interpolator
+from visavis.judges.perceptual import PerceptualDistance, choose
 from visavis.training.config import TrainConfig
 from visavis.training.data.gaps import GapBatch, Gaps, load_stretches
-from visavis.training.losses import gradient_l1
+from visavis.training.losses import gradient_l1, texture_l1
 from visavis.training.task import Outcome
 from visavis.training.tasks.single import SingleNetwork, in_rows
 
@@ -33,6 +34,8 @@ class BetweenLosses:
         l1: weight of the mean absolute error.
         gradient: weight of that of the differences along x and y.
         moved: weight of the error before the repair, so that flows learn from the start.
+        texture: weight of the difference in the strength of fine edges, so that frames stay sharp.
+        perceptual: weight of the distance in the features of the run's perceptual network.
         side: of the squares cut around the face; a multiple of 8.
         softened: share of the pairs that are blurred and coded as generated pictures are.
     """
@@ -40,6 +43,8 @@ class BetweenLosses:
     l1: float = 10.0
     gradient: float = 2.0
     moved: float = 5.0
+    texture: float = 0.0
+    perceptual: float = 0.0
     side: int = 128
     softened: float = 0.3
 
@@ -65,6 +70,15 @@ class BetweenTask(SingleNetwork):
     def __init__(self, config: TrainConfig, gaps: Gaps, shown: GapBatch) -> None:
         super().__init__(config, Interpolator)
         self.gaps, self.shown = gaps, shown
+        self.perceptual: PerceptualDistance | None = None
+        if config.losses.perceptual and config.perceptual != "none":
+            self.perceptual = choose(config.perceptual)
+
+    def to(self, device: torch.device) -> None:
+        """Move the networks to ``device``."""
+        super().to(device)
+        if self.perceptual is not None:
+            self.perceptual.to(device)
 
     @classmethod
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
@@ -91,13 +105,16 @@ class BetweenTask(SingleNetwork):
         """Errors of the picture, and of the moved neighbours alone; nothing in them is random."""
         made, weights = self.network(batch.pair), self.config.losses
         even = torch.ones_like(batch.truth[:, :1])
-        return Outcome(
-            {
-                "l1": weights.l1 * (made.picture - batch.truth).abs().mean(),
-                "gradient": weights.gradient * gradient_l1(made.picture, batch.truth, even),
-                "moved": weights.moved * (made.moved - batch.truth).abs().mean(),
-            }
-        )
+        losses = {
+            "l1": weights.l1 * (made.picture - batch.truth).abs().mean(),
+            "gradient": weights.gradient * gradient_l1(made.picture, batch.truth, even),
+            "moved": weights.moved * (made.moved - batch.truth).abs().mean(),
+        }
+        if weights.texture:
+            losses["texture"] = weights.texture * texture_l1(made.picture, batch.truth)
+        if self.perceptual is not None:
+            losses["perceptual"] = weights.perceptual * self.perceptual(made.picture, batch.truth).mean()
+        return Outcome(losses)
 
     @torch.no_grad()
     def sheet(self, network: nn.Module) -> NDArray[np.uint8] | None:

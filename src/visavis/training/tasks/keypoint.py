@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
-from visavis.motion.types import KeypointMotion
+from visavis.motion.keypoints import KeypointMotion
 from visavis.nn.warp import resize_grid, sample
 from visavis.training.data.dataset import Batch
 from visavis.training.tasks.pairs import Drawn, PairTask

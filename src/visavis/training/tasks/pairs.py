@@ -18,7 +18,7 @@ from typing_extensions import Self
 from visavis.face.morphable import LinearFaceModel
 from visavis.judges.discriminators import PatchDiscriminator, PictureAndMouth
 from visavis.judges.perceptual import PerceptualDistance, choose
-from visavis.motion.types import KeypointMotion
+from visavis.motion.keypoints import KeypointMotion
 from visavis.nn.warp import sample
 from visavis.training.config import TrainConfig
 from visavis.training.data.dataset import Batch, Clip, Pairs, learn_face_model, load_clips

@@ -1,0 +1,149 @@
+"""What all generators around a network share: engine, pictures as tensors, the shape of a person, cost."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from visavis.audio.feature import SoundFeature
+from visavis.face.types import Observation
+from visavis.generators.base import Person, Prior, References
+from visavis.media.frame import Pixels
+from visavis.motion.kind import MotionKind
+from visavis.motion.layout import Motion
+from visavis.nn.cost import Cost
+from visavis.nn.engine import PLAIN, Engine
+from visavis.nn.folding import folded
+from visavis.nn.pictures import as_tensor, to_pixels
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+PreparedT = TypeVar("PreparedT")
+
+
+class NetworkGenerator(ABC, Generic[NetworkT, PreparedT]):
+    """Base of generators: families say what is computed, this says where and how.
+
+    A family writes ``new_network``, ``from_checkpoint``, ``plain_config``, ``size``, ``kind``, ``gmac_of`` and the
+    three steps ``_analyse``, ``_prepare`` and ``_render``, in which gradients are off and denormals flushed.
+
+    Args:
+        network: of the family.
+        engine: where and how to compute, with nothing left to choose.
+
+    Attributes:
+        family: as in the checkpoint's header.
+        named: plain configs that can be asked for by name.
+        exact: children of the network that stay in float32 at any precision.
+        references, memory: see :class:`visavis.generators.base.Generator`.
+    """
+
+    family: ClassVar[str]
+    named: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+    exact: ClassVar[tuple[str, ...]] = ()
+    references: References = References(1, 1)
+    memory: int = 0
+
+    def __init__(self, network: NetworkT, engine: Engine = PLAIN) -> None:
+        self.engine, self.device = engine, torch.device(engine.device)
+        self.network: NetworkT = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    @staticmethod
+    @abstractmethod
+    def new_network(config: Mapping[str, object]) -> nn.Module:
+        """The network that a checkpoint's plain config describes, with new weights."""
+
+    @property
+    @abstractmethod
+    def plain_config(self) -> dict[str, object]:
+        """The config as a checkpoint stores it."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Side of the pictures."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> MotionKind:
+        """What sort of motion it takes."""
+
+    @property
+    def needs(self) -> frozenset[Prior]:
+        """Nothing but the picture, unless a family says otherwise."""
+        return frozenset()
+
+    @property
+    def hears(self) -> SoundFeature | None:
+        """Nothing, unless a family says otherwise."""
+        return None
+
+    @staticmethod
+    @abstractmethod
+    def gmac_of(network: nn.Module) -> dict[str, dict[str, float]]:
+        """1e9 multiply-accumulates by occasion, then by part, of a network of the family."""
+
+    @abstractmethod
+    def _analyse(self, observation: Observation) -> Motion:
+        """Motion of one observation."""
+
+    @abstractmethod
+    def _prepare(self, references: Sequence[Observation]) -> PreparedT:
+        """All that depends on the person alone."""
+
+    @abstractmethod
+    def _render(self, person: PreparedT, motions: Sequence[Motion], sound: NDArray[np.float32] | None) -> Tensor:
+        """One picture ``float32 [1, 3, S, S]`` in [0, 1]."""
+
+    def analyse(self, observation: Observation) -> Motion:
+        """Return the motion of one observation."""
+        with self.engine.computing():
+            return self._analyse(observation)
+
+    def prepare(self, references: Sequence[Observation]) -> Person:
+        """Compute once whatever depends on the person alone."""
+        if not self.references.least <= len(references) <= self.references.most:
+            least, most = self.references
+            raise ValueError(f"{self.family} takes {least} to {most} references, got {len(references)}")
+        with self.engine.computing():
+            return _Ready(self, self._prepare(references))
+
+    def fold(self) -> None:
+        """Make rendering fast; from here on the network is neither trained nor saved."""
+        self.network = folded(self.network, exact=self.exact, bf16=self.engine.precision == "bf16")
+
+    def cost(self) -> Cost:
+        """Parameters and multiply-accumulates by part."""
+        return self.cost_of(self.plain_config)
+
+    @classmethod
+    def cost_of(cls, config: Mapping[str, object]) -> Cost:
+        """What the network of a plain config costs; whatever size it claims, nothing is computed."""
+        with FakeTensorMode(), torch.no_grad():
+            network = cls.new_network(config).eval()
+            return Cost.of(network, **cls.gmac_of(network))
+
+    def _picture(self, observation: Observation) -> Tensor:
+        """The observation's picture ``float32 [1, 3, S, S]`` in [0, 1], on the device."""
+        return as_tensor(observation.picture, self.device)
+
+
+class _Ready(Generic[PreparedT]):
+    """A person and the generator that prepared it."""
+
+    def __init__(self, generator: NetworkGenerator[NetworkT, PreparedT], prepared: PreparedT) -> None:
+        self._generator, self._prepared = generator, prepared
+
+    def render(self, motions: Sequence[Motion], sound: NDArray[np.float32] | None) -> Pixels:
+        """See :class:`visavis.generators.base.Person`."""
+        generator = self._generator
+        if len(motions) != generator.memory + 1:
+            raise ValueError(f"{generator.family} renders {generator.memory + 1} motions, got {len(motions)}")
+        with generator.engine.computing():
+            return to_pixels(generator._render(self._prepared, motions, sound))

@@ -1,0 +1,98 @@
+"""Motion as learned keypoints, with the mesh's camera and shape where a family has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.face.expression import ExpressionSpace
+from visavis.face.morphable import CAMERA_VALUES, LinearFaceModel
+from visavis.motion import camera
+from visavis.motion.amounts import UNCHANGED, Amounts, Edits
+from visavis.motion.anchors import Anchors
+from visavis.motion.edits import edited_shape
+from visavis.motion.keypoint_transfer import FaceTransfer, PointTransfer, carried_by_mesh, mesh_values
+from visavis.motion.kind import Carrier, Meshes, Mode, refuse_amounts, refuse_edits
+from visavis.motion.layout import PIXEL, Layout, Motion, Part
+
+_WHY = "motion of keypoints alone has no parts of the face; take a model whose motion has a mesh"
+
+
+def keypoint_layout(keypoints: int, *, jacobians: bool, shape: int = 0) -> Layout:
+    """Points, then their frames row by row, then ``tx, ty, log scale, rotation vector (3)`` and shape coefficients.
+
+    Args:
+        keypoints: K.
+        jacobians: whether each keypoint carries a 2x2 frame.
+        shape: number of shape coefficients; 0 for motions without a mesh.
+    """
+    parts = [Part("keypoints", (keypoints, 2), "crop", PIXEL)]
+    if jacobians:
+        parts.append(Part("jacobians", (keypoints, 2, 2), "ratio", PIXEL))
+    if shape:
+        parts += [Part("camera", (CAMERA_VALUES,), "mixed", PIXEL), Part("shape", (shape,), "coefficient", PIXEL)]
+    return Layout("keypoints", tuple(parts))
+
+
+@dataclass(frozen=True)
+class KeypointKind:
+    """Keypoints, and how they go from one person to another: :class:`visavis.motion.kind.MotionKind`.
+
+    Attributes:
+        keypoints: K.
+        jacobians: whether each keypoint carries a 2x2 frame.
+        face: the linear face model that the mesh values are of; None for motions without a mesh.
+    """
+
+    keypoints: int
+    jacobians: bool
+    face: LinearFaceModel | None = None
+
+    @cached_property
+    def layout(self) -> Layout:
+        """See :func:`keypoint_layout`."""
+        shape = 0 if self.face is None else self.face.size - CAMERA_VALUES
+        return keypoint_layout(self.keypoints, jacobians=self.jacobians, shape=shape)
+
+    @cached_property
+    def space(self) -> ExpressionSpace | None:
+        """Expressions in the coefficients of the face model."""
+        return None if self.face is None else ExpressionSpace.of(self.face)
+
+    def carrier(
+        self,
+        source: Motion,
+        start: Motion | None = None,
+        mode: Mode = Mode.RELATIVE,
+        *,
+        ahead: Meshes = (),
+        amounts: Amounts = UNCHANGED,
+    ) -> Carrier:
+        """Part by part where there is a mesh, else by the first order model's formula."""
+        if self.face is None or self.space is None:
+            refuse_amounts(amounts, _WHY)
+            return PointTransfer(source, start, mode)
+        return FaceTransfer(source, start, mode, face=self.face, space=self.space, ahead=ahead, amounts=amounts)
+
+    def edited(self, motion: Motion, edits: Edits, source: Motion | None = None) -> Motion:
+        """Turn the head and change the shape; keypoints on the face go with it."""
+        if not edits:
+            return motion
+        if self.face is None or self.space is None:
+            refuse_edits(edits, _WHY)
+            return motion
+        values = mesh_values(motion)
+        head, shape = values[:CAMERA_VALUES], values[CAMERA_VALUES:]
+        moved = camera.turned(head, edits.yaw, edits.pitch, edits.roll)
+        if source is not None:
+            moved = camera.within_reach(mesh_values(source), moved)
+        changed = np.concatenate([moved, edited_shape(self.space, shape, edits)]).astype(np.float32)
+        anchors = Anchors(motion["keypoints"], self.face.points(values.astype(np.float32)))
+        return carried_by_mesh(motion, motion, anchors, self.face.points(changed), changed)
+
+    def points(self, motion: Motion) -> NDArray[np.float32] | None:
+        """The keypoints."""
+        return motion["keypoints"]

@@ -1,0 +1,148 @@
+"""Motion as coefficients of a three-dimensional face: who it is, what it expresses, and how the camera sees it.
+
+Transfer between people is HeadGAN's (section 3.1 of its paper): identity of the source, expression and camera of the
+driver, with place and size adapted to the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.face.expression import ExpressionSpace, packaged
+from visavis.face.measures import Measures
+from visavis.face.morphable import CAMERA_VALUES, LinearFaceModel
+from visavis.motion import camera
+from visavis.motion.amounts import UNCHANGED, Amounts, Edits
+from visavis.motion.edits import edited_shape
+from visavis.motion.kind import Carrier, Meshes, Mode, refuse_amounts, refuse_edits
+from visavis.motion.layout import PIXEL, Layout, Motion, Part
+from visavis.motion.morphable_transfer import MorphableTransfer, Rest
+
+Array = NDArray[np.float32]
+_LESS = "motion of this model tells parts of the face apart by no mesh; head and expression alone can be scaled"
+_HEAD_ALONE = "motion of this model tells parts of the face apart by no mesh; yaw, pitch and roll alone can be edited"
+_NOISE = 0.01  # of a coefficient, in standard deviations; with it every measure can be reached
+_EVERY = 8  # mesh points between two that are told of
+
+
+class MorphableFace(Protocol):
+    """A face model in two bases; :class:`visavis.face.model3d.FaceModel` is one."""
+
+    @property
+    def mean(self) -> Array:
+        """``float32 [V, 3]``, V at least 468: the points of the face mesh."""
+
+    @property
+    def identity(self) -> Array:
+        """``float32 [n_id, V, 3]``."""
+
+    @property
+    def expression(self) -> Array:
+        """``float32 [n_exp, V, 3]``."""
+
+    @property
+    def expression_scale(self) -> Array:
+        """``float32 [n_exp]``, standard deviation of each coefficient within one person."""
+
+    @property
+    def rest_scale(self) -> Array:
+        """``float32 [n_exp]``, that of people's resting expression between people."""
+
+    def points(self, camera: Array, identity: Array, expression: Array) -> Array:
+        """Faces ``float32 [..., V, 3]`` in crop coordinates."""
+
+
+def morphable_layout(identity: int, expression: int) -> Layout:
+    """Identity, which stays the person's, then expression, then ``tx, ty, log scale, rotation vector (3)``."""
+    parts = (
+        Part("identity", (identity,), "coefficient", PIXEL, held=True),
+        Part("expression", (expression,), "coefficient", PIXEL),
+        Part("camera", (CAMERA_VALUES,), "mixed", PIXEL),
+    )
+    return Layout("morphable", parts)
+
+
+@dataclass(frozen=True)
+class MorphableKind:
+    """Identity, expression and camera, and how they go from one person to another.
+
+    Attributes:
+        identity, expression: numbers of coefficients.
+        face: the face model that they are of, by which lips, lids and brows are told apart and a resting expression is
+            known; None where there is none.
+        expressions_of: expression coefficients ``[T, n_exp]`` of meshes that are known beforehand; None where they
+            are learned from the frames alone.
+    """
+
+    identity: int
+    expression: int
+    face: MorphableFace | None = None
+    expressions_of: Callable[[Meshes], Array] | None = None
+
+    @cached_property
+    def layout(self) -> Layout:
+        """See :func:`morphable_layout`."""
+        return morphable_layout(self.identity, self.expression)
+
+    def space_of(self, motion: Motion) -> ExpressionSpace | None:
+        """Expressions in the expression coefficients, measured on the face of one identity."""
+        if self.face is None:
+            return None
+        shape = self.face.mean + np.einsum("n,npd->pd", motion["identity"], self.face.identity)
+        measures = Measures.of(LinearFaceModel(np.asarray(shape, np.float32), self.face.expression))
+        variance = self.face.expression_scale.astype(np.float64) ** 2
+        variance += _NOISE**2 * variance.mean()
+        return ExpressionSpace(measures, np.diag(variance), np.diag(1 / variance), packaged())
+
+    def carrier(
+        self,
+        source: Motion,
+        start: Motion | None = None,
+        mode: Mode = Mode.RELATIVE,
+        *,
+        ahead: Meshes = (),
+        amounts: Amounts = UNCHANGED,
+    ) -> Carrier:
+        """The camera moves as the driver's (relative) or is turned as it is (absolute).
+
+        With a face model relative motion adds the driver's change from rest to the source's rest, since a person at
+        rest has an expression, too; absolute motion takes the driver's expression as it is, as the paper does.
+        """
+        space = self.space_of(source) if amounts.of_face else None
+        if space is None and (amounts.lips, amounts.eyes, amounts.brows, amounts.blink) != (1, 1, 1, 1):
+            refuse_amounts(amounts, _LESS)
+        rests: tuple[Rest, Rest] | None = None
+        if self.face is not None and mode is Mode.RELATIVE:
+            own, theirs = (Rest(self.face.rest_scale, self.face.expression_scale) for _ in range(2))
+            own.add(source["expression"][None])
+            if len(ahead) and self.expressions_of is not None:
+                theirs.add(self.expressions_of(ahead))
+            rests = own, theirs
+        return MorphableTransfer(source, start, mode, rests=rests, space=space, amounts=amounts)
+
+    def edited(self, motion: Motion, edits: Edits, source: Motion | None = None) -> Motion:
+        """Turn the head and change the expression."""
+        space = self.space_of(motion) if edits.of_face else None
+        if edits.of_face and space is None:
+            refuse_edits(edits, _HEAD_ALONE)
+        if edits.turns:
+            moved = camera.turned(motion["camera"].astype(np.float64), edits.yaw, edits.pitch, edits.roll)
+            if source is not None:
+                moved = camera.within_reach(source["camera"].astype(np.float64), moved)
+            motion = motion.with_parts(camera=moved)
+        if space is None:
+            return motion
+        return motion.with_parts(expression=edited_shape(space, motion["expression"].astype(np.float64), edits))
+
+    def points(self, motion: Motion) -> Array | None:
+        """Some of the mesh's points in the picture; None without a face model."""
+        if self.face is None:
+            return None
+        found = self.face.points(motion["camera"], motion["identity"], motion["expression"])
+        return np.ascontiguousarray(found[::_EVERY, :2])
