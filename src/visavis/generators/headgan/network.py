@@ -21,7 +21,7 @@ from visavis.nn.composite import Layers, blend, fill_behind
 from visavis.nn.warp import channels_last, sample
 
 _FACE = 3  # channels of a face picture
-_GATE_START = 2.0  # initial logit of the mesh's flow
+_GATE_START = 4.0  # initial logit of the mesh's flow outside the face
 _RESIDUAL_START = 0.1  # of the usual size: what F adds to the mesh's flow begins small
 _COMPOSITE_START = 1.0  # initial logit of the warped source
 
@@ -124,8 +124,9 @@ class DenseFlow(nn.Module):
         out = self.out(self.up2(x)).float()
         if motion is None:
             return out
-        # Half a side is a distance of 1.
-        return out[:, :2] + out[:, 2:].sigmoid() * motion.shift.float() * (faces.shape[-1] / 2)
+        # In the face its vertices are right; around it they are a guess. Half a side is a distance of 1.
+        trust = torch.lerp(out[:, 2:].sigmoid(), torch.ones_like(motion.inside), motion.inside)
+        return out[:, :2] + trust * motion.shift * (faces.shape[-1] / 2)
 
 
 class Renderer(nn.Module):
