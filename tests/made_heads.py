@@ -86,7 +86,12 @@ def sphere_face() -> tuple[Floats, FaceShape]:
             triangles.append(found if turn > 0 else found[::-1])
     corners = np.array(triangles, np.int64)
     colours = ((points[corners].mean(1) + 0.6) / 1.2).astype(np.float32)
-    return points, FaceShape(corners, colours, lambda meshes: np.ascontiguousarray(meshes[:, :468], np.float32))
+    eyes = np.zeros(len(corners), np.float32)
+
+    def fitted(meshes: Floats) -> Floats:
+        return np.ascontiguousarray(meshes[:, [*range(468), 468, 473]], np.float32)
+
+    return points, FaceShape(corners, colours, eyes, fitted)
 
 
 def turned(points: Floats, yaw: float, pitch: float) -> Floats:

@@ -63,7 +63,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "headgan": lambda: make_headgan(),
     "headgan without layers": lambda: make_headgan(layers=False),
     "headgan as published": lambda: make_headgan(
-        fold=1, mesh_flow=False, residual=False, composite=False, layers=False, sound_code=0
+        fold=1, mesh_flow=False, irises=False, residual=False, composite=False, layers=False, sound_code=0
     ),
     "headgan without memory": lambda: make_headgan(memory=0),
 }

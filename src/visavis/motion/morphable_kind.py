@@ -28,6 +28,9 @@ Array = NDArray[np.float32]
 _LESS = "motion of this model tells parts of the face apart by no mesh; head and expression alone can be scaled"
 _HEAD_ALONE = "motion of this model tells parts of the face apart by no mesh; yaw, pitch and roll alone can be edited"
 _NOISE = 0.01  # of a coefficient, in standard deviations; with it every measure can be reached
+# Where the picture changes by about one pixel of 256, of a face that is half as wide: a coefficient moves all of a face
+# a little or some of it more, and half an eye is some 15 pixels wide.
+_COEFFICIENT_PIXEL, _IRIS_PIXEL = 0.15, 1 / 15
 _EVERY = 8  # mesh points between two that are told of
 
 
@@ -58,12 +61,16 @@ class MorphableFace(Protocol):
         """Faces ``float32 [..., V, 3]`` in crop coordinates."""
 
 
-def morphable_layout(identity: int, expression: int) -> Layout:
-    """Identity, which stays the person's, then expression, then ``tx, ty, log scale, rotation vector (3)``."""
+def morphable_layout(identity: int, expression: int, *, gaze: bool = False) -> Layout:
+    """Identity, which stays the person's, then expression, then ``tx, ty, log scale, rotation vector (3)``.
+
+    With gaze, then where the irises are (:mod:`visavis.face.gaze`).
+    """
     parts = (
-        Part("identity", (identity,), "coefficient", PIXEL, held=True),
-        Part("expression", (expression,), "coefficient", PIXEL),
+        Part("identity", (identity,), "coefficient", _COEFFICIENT_PIXEL, held=True),
+        Part("expression", (expression,), "coefficient", _COEFFICIENT_PIXEL),
         Part("camera", (CAMERA_VALUES,), "mixed", PIXEL),
+        *((Part("gaze", (2, 2), "ratio", _IRIS_PIXEL),) if gaze else ()),
     )
     return Layout("morphable", parts)
 
@@ -78,17 +85,19 @@ class MorphableKind:
             known; None where there is none.
         expressions_of: expression coefficients ``[T, n_exp]`` of meshes that are known beforehand; None where they
             are learned from the frames alone.
+        gaze: whether the motion says where the eyes look; they look where the driver's do.
     """
 
     identity: int
     expression: int
     face: MorphableFace | None = None
     expressions_of: Callable[[Meshes], Array] | None = None
+    gaze: bool = False
 
     @cached_property
     def layout(self) -> Layout:
         """See :func:`morphable_layout`."""
-        return morphable_layout(self.identity, self.expression)
+        return morphable_layout(self.identity, self.expression, gaze=self.gaze)
 
     def space_of(self, motion: Motion) -> ExpressionSpace | None:
         """Expressions in the expression coefficients, measured on the face of one identity."""

@@ -31,6 +31,8 @@ class HeadganConfig:
         fold: 1 as published; 2 lets everything of tables 2 and 3 work at half of the size, with a last stage at the
             full one. Ours.
         mesh_flow: inside the face the vertices of source and driving face give the flow; F adds the rest. Ours.
+        irises: draw the irises into face pictures, which have none as published: people would look wherever they look
+            in the reference. Ours.
         residual: add a block's input to its output, which figure 7 does not. Ours.
         composite: blend the renderer's picture with the warped source by a predicted mask. Ours.
         layers: blend in a third layer, the source's background without its person, and let the source's segmentation
@@ -47,6 +49,7 @@ class HeadganConfig:
     sound: int = 300
     fold: int = 1
     mesh_flow: bool = False
+    irises: bool = False
     residual: bool = False
     composite: bool = False
     layers: bool = False
@@ -88,6 +91,7 @@ class HeadganConfig:
         return cls(
             fold=2,
             mesh_flow=True,
+            irises=True,
             residual=True,
             composite=True,
             layers=True,
@@ -105,6 +109,7 @@ class HeadganConfig:
             sound=12,
             fold=2,
             mesh_flow=True,
+            irises=True,
             residual=True,
             composite=True,
             layers=True,

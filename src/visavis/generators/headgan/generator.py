@@ -17,6 +17,7 @@ from visavis.audio.speech import SIZE, SpeechFeatures
 from visavis.core.config import build
 from visavis.core.errors import ConfigError, FaceError
 from visavis.face.fitting import fit_clip, fit_frame
+from visavis.face.gaze import eye_triangles, gaze_of, with_irises
 from visavis.face.model3d import load_face_model
 from visavis.face.nmfc import nmfc_colours
 from visavis.face.raster import rasterise
@@ -24,7 +25,7 @@ from visavis.face.types import Observation
 from visavis.generators.base import Prior
 from visavis.generators.headgan.config import NAMED, HeadganConfig
 from visavis.generators.headgan.cost import gmac_of
-from visavis.generators.headgan.motion import face_motion, face_pictures
+from visavis.generators.headgan.motion import draw_irises, face_motion, face_pictures
 from visavis.generators.headgan.network import HeadganNetwork, Still
 from visavis.generators.network import NetworkGenerator
 from visavis.motion.kind import Meshes
@@ -42,7 +43,7 @@ class Prepared:
 
     Attributes:
         still: what the network made of it.
-        vertices: of its face, ``float32 [1, 468, 3]`` in [-1, 1].
+        vertices: of its face, ``float32 [1, V, 3]`` in [-1, 1].
     """
 
     still: Still
@@ -74,6 +75,7 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
         self.face = load_face_model()
         self._triangles = torch.from_numpy(self.face.triangles.astype(np.int64)).to(self.device)
         self._colours = torch.from_numpy(nmfc_colours(self.face)).to(self.device)
+        self._eyes = torch.from_numpy(eye_triangles(self.face.triangles).astype(np.float32)).to(self.device)
         self._drawn: dict[bytes, Tensor] = {}
 
     @staticmethod
@@ -105,7 +107,8 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
         def expressions(meshes: Meshes) -> Array:
             return fit_clip(np.stack(meshes), self.face).expression
 
-        return MorphableKind(len(self.face.identity), len(self.face.expression), self.face, expressions)
+        sizes = len(self.face.identity), len(self.face.expression)
+        return MorphableKind(*sizes, self.face, expressions, gaze=self.config.irises)
 
     @property
     def needs(self) -> frozenset[Prior]:
@@ -122,13 +125,16 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
         if observation.mesh is None:
             raise FaceError("this model needs the face mesh of every frame it analyses")
         fit = fit_frame(observation.mesh, model=self.face)
-        return Motion.of(self.kind.layout, identity=fit.identity, expression=fit.expression, camera=fit.camera)
+        parts = {"identity": fit.identity, "expression": fit.expression, "camera": fit.camera}
+        if self.config.irises:
+            parts["gaze"] = gaze_of(observation.mesh, fit.camera)
+        return Motion.of(self.kind.layout, **parts)
 
     def _prepare(self, references: Sequence[Observation]) -> Prepared:
         """Encode the reference and its face picture."""
         source = references[0]
         vertices = self._vertices(self._analyse(source))
-        face = face_pictures(self._seen(vertices)[:, None], self._colours)
+        face = self._pictures(self._seen(vertices)[:, None], vertices[None])
         person = None
         if self.config.layers:
             if source.segmentation is None:
@@ -142,17 +148,25 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
         """Equation 2."""
         vertices = [self._vertices(motion) for motion in motions]
         index = torch.stack([self._remembered(each) for each in vertices], 1)
+        faces = self._pictures(index, np.stack(vertices))
         motion = None
         if self.config.mesh_flow:
             motion = face_motion(index[:, -1], self._on_device(vertices[-1]), person.vertices, self._triangles)
         heard = None if sound is None else torch.from_numpy(sound)[None].to(self.device)
         with self.engine.autocast():
-            faces = face_pictures(index, self._colours)
             return self.network.render(person.still, faces, motion, heard).picture.float()
 
     def _vertices(self, motion: Motion) -> Array:
-        """Equation 1, posed: ``float32 [468, 3]`` in [-1, 1]."""
-        return self.face.points(motion["camera"], motion["identity"], motion["expression"])
+        """Equation 1, posed: ``float32 [468, 3]`` in [-1, 1], and with irises two more."""
+        points = self.face.points(motion["camera"], motion["identity"], motion["expression"])
+        return with_irises(points, motion["camera"], motion["gaze"]) if self.config.irises else points
+
+    def _pictures(self, index: Tensor, vertices: Array) -> Tensor:
+        """Face pictures ``[1, 3 k, r, r]`` of what is seen, ``int32 [1, k, r, r]``, of faces ``[k, V, 3]``."""
+        faces = face_pictures(index, self._colours)
+        if not self.config.irises:
+            return faces
+        return draw_irises(faces, index, torch.from_numpy(vertices)[None].to(self.device), self._eyes)
 
     def _on_device(self, vertices: Array) -> Tensor:
         return torch.from_numpy(vertices)[None].to(self.device)

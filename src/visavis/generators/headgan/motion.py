@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from visavis.face.gaze import CORNERS, RADIUS
+from visavis.face.types import SKIN_POINTS
 from visavis.nn.composite import fill_holes
 from visavis.nn.warp import coordinate_grid
 
@@ -46,6 +48,30 @@ def face_pictures(index: Tensor, colours: Tensor) -> Tensor:
     table = torch.cat([torch.zeros_like(colours[:1]), colours])
     batch, count, height, width = index.shape
     return table[index.long() + 1].permute(0, 1, 4, 2, 3).reshape(batch, 3 * count, height, width)
+
+
+@torch.no_grad()
+def draw_irises(faces: Tensor, index: Tensor, vertices: Tensor, eyes: Tensor) -> Tensor:
+    """Draw irises, white as no triangle is, where a face picture shows the inside of an eye.
+
+    Args:
+        faces: ``[B, 3 k, r, r]``, from :func:`face_pictures`.
+        index: ``int [B, k, r, r]``.
+        vertices: ``[B, k, 470, 3]``, as of :func:`visavis.face.gaze.with_irises`.
+        eyes: ``float32 [T]``, 1 for the triangles that fill an eye.
+    """
+    side = index.shape[-1]
+    place = coordinate_grid(side, side, align_corners=False, device=index.device)
+    inside = torch.cat([eyes.new_zeros(1), eyes])[index.long() + 1]
+    shown = torch.zeros_like(inside)
+    for iris, (outer, inner) in enumerate(CORNERS):
+        middle = vertices[:, :, SKIN_POINTS + iris, :2]
+        radius = RADIUS / 2 * (vertices[:, :, outer] - vertices[:, :, inner]).norm(dim=-1)
+        away = (place - middle[:, :, None, None]).norm(dim=-1)
+        # A pixel at the rim counts by half.
+        shown = torch.maximum(shown, ((radius[..., None, None] - away) * (side / 2) + 0.5).clamp(0, 1))
+    share = (inside * shown).repeat_interleave(3, 1)
+    return faces + share * (1 - faces)
 
 
 @torch.no_grad()

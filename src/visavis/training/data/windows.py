@@ -32,12 +32,14 @@ class FaceShape:
     Attributes:
         triangles: ``int64 [T, 3]``, numbers of vertices.
         colours: ``float32 [T, 3]`` in [0, 1]: what a face picture shows of each triangle.
+        eyes: ``float32 [T]``, 1 for the triangles that fill an eye.
         fitted: fits a clip's meshes ``float32 [N, 478, 3]`` in [-1, 1], of one person; gives vertices
-            ``float32 [N, V, 3]`` in the same place, the first of them the mesh's own points.
+            ``float32 [N, V, 3]`` in the same place: the mesh's own points, and the irises if they are wanted.
     """
 
     triangles: NDArray[np.int64]
     colours: Floats
+    eyes: Floats
     fitted: Callable[[Floats], Floats]
 
 

@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from visavis.core.config import check_ranges
 from visavis.generators.headgan.config import HeadganConfig
-from visavis.generators.headgan.motion import FaceMotion, face_motion, face_pictures
+from visavis.generators.headgan.motion import FaceMotion, draw_irises, face_motion, face_pictures
 from visavis.generators.headgan.network import HeadganNetwork, Rendering, Still
 from visavis.judges.perceptual import PerceptualDistance, choose
 from visavis.training.config import TrainConfig
@@ -128,7 +128,7 @@ class HeadganTask:
     @classmethod
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
         """Decode the clips into memory, fit the face to them, and build the networks."""
-        shape, hears = face_shape(), heard(data) if config.model.sound else None
+        shape, hears = face_shape(irises=config.model.irises), heard(data) if config.model.sound else None
         before = config.model.memory + 1
         loader = Loader(shape, before, config.stride, bool(config.mirrored), hears)
         clips = loader.load(data, config.split)
@@ -150,6 +150,7 @@ class HeadganTask:
             self.perceptual.to(device)
         self.triangles = torch.from_numpy(self.shape.triangles).to(device)
         self.colours = torch.from_numpy(self.shape.colours).to(device)
+        self.eyes = torch.from_numpy(self.shape.eyes).to(device)
         self._gathered = self._on(device, self.clips, bool(self.config.mirrored))
         if self.unseen:
             self._validation = self._on(device, self.unseen, False)
@@ -206,8 +207,12 @@ class HeadganTask:
         if self.config.model.mesh_flow:
             source = batch.reference_faces[:, 0]
             motion = face_motion(batch.index[:, -1], batch.faces[:, -1], source, self.triangles)
-        reference = face_pictures(batch.reference_index[:, :1], self.colours)
-        return _Seen(batch, reference, face_pictures(batch.index, self.colours), motion)
+        reference = self._pictures(batch.reference_index[:, :1], batch.reference_faces[:, :1])
+        return _Seen(batch, reference, self._pictures(batch.index, batch.faces), motion)
+
+    def _pictures(self, index: Tensor, vertices: Tensor) -> Tensor:
+        faces = face_pictures(index, self.colours)
+        return draw_irises(faces, index, vertices, self.eyes) if self.config.model.irises else faces
 
     def _drawn(self, network: nn.Module, seen: _Seen) -> tuple[Rendering, list[Tensor] | None]:
         """The generator's work; and, of the first rows, the features that were warped for the frame before."""
