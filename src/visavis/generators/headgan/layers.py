@@ -6,6 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visavis.nn.warp import channels_last
+
+_EPS = 1e-5
+
+
+def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and inverse deviation ``[B, C, 1, 1]`` of each channel of ``x [B, C, h, w]``: instance norm without its pass.
+
+    torch's own instance norm copies features out of the layout that convolutions want, and back.
+    """
+    variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
+    return mean.float(), (variance.float() + _EPS).rsqrt()
+
 
 class Encoder(nn.Module):
     """First rows of tables 2 and 3: a 7x7 convolution and two 3x3 of stride 2, each with instance norm and ReLU.
@@ -30,7 +43,9 @@ class Encoder(nn.Module):
         """Return h1, h2, h3: features of ``x [B, inside, s, s]`` at s, s/2 and s/4."""
         features = []
         for conv in self.convs:
-            x = F.relu(F.instance_norm(conv(x)))
+            x = conv(x)
+            mean, scale = _statistics(x)
+            x = F.relu(torch.addcmul((-mean * scale).to(x.dtype), x, scale.to(x.dtype)))
             features.append(x)
         return features[0], features[1], features[2]
 
@@ -102,7 +117,9 @@ class AdaIn(nn.Module):
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         """Return ``x [B, C, h, w]`` normalised and modulated by ``code [B, n]``."""
         gamma, beta = self.gamma_beta(code)[:, :, None, None].chunk(2, 1)
-        return torch.addcmul(beta, F.instance_norm(x), gamma)
+        mean, scale = _statistics(x)
+        scale = scale * gamma
+        return torch.addcmul((beta - mean * scale).to(x.dtype), x, scale.to(x.dtype))
 
 
 class AdaInBlock(nn.Module):
@@ -137,4 +154,4 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``[B, outside, 2 h, 2 w]`` for ``x [B, inside, h, w]``."""
-        return F.pixel_shuffle(self.widen(x), 2)
+        return channels_last(F.pixel_shuffle(self.widen(x), 2))
