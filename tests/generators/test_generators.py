@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.generators.base import Generator, Person
+from visavis.generators.headgan.config import HeadganConfig
+from visavis.generators.headgan.generator import HeadganGenerator
+from visavis.generators.headgan.motion import face_motion, face_pictures
 from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
 from visavis.media.frame import Pixels
 from visavis.motion.keypoints import KeypointMotion
@@ -29,13 +33,15 @@ from visavis.weights.checkpoint import save
 
 
 def make_avfr(**changes: Any) -> AvfrGenerator:
-    from dataclasses import replace
-
     generator = AvfrGenerator(replace(AvfrConfig.tiny(), **changes))
     if generator.config.mesh_motion:
         generator.network.mesh_model.mean.copy_(torch.from_numpy(tiny_mesh()))
         generator.network.mesh_model.basis.normal_(std=0.01)
     return generator
+
+
+def make_headgan(**changes: Any) -> HeadganGenerator:
+    return HeadganGenerator(replace(HeadganConfig.tiny(), **{"sound": 0, "hidden": 8, **changes}))
 
 
 MAKERS: dict[str, Callable[[], Any]] = {
@@ -48,6 +54,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "avfr without layers": lambda: make_avfr(layers=False),
     "avfr without identity": lambda: make_avfr(identity_aware=False),
     "avfr without jacobians": lambda: make_avfr(jacobians=False),
+    "headgan": make_headgan,
+    "headgan without mesh flow": lambda: make_headgan(mesh_flow=False),
+    "headgan without layers": lambda: make_headgan(layers=False, composite=False, fold=1),
     "keypoint": lambda: KeypointGenerator(KeypointConfig.tiny()),
 }
 
@@ -168,8 +177,23 @@ def test_it_saves_and_loads_exactly(generator: Any, tmp_path: Path):
     assert np.array_equal(rendered(generator), rendered(again))
 
 
+def forward_headgan(generator: HeadganGenerator, driving: int) -> torch.Tensor:
+    """The same of a 3D face."""
+    network, size = generator.network, generator.size
+    seen = [observation(seed, size) for seed in (0, driving)]
+    (source, there), (index, points) = (generator._face_of(generator.analyse(one)) for one in seen)
+    triangles, colours = generator._tables
+    assert seen[0].segmentation is not None
+    person = torch.from_numpy(seen[0].segmentation / np.float32(255))[None, None]
+    still = network.encode(as_tensor(seen[0].picture), face_pictures(source[:, None], colours), person)
+    faces = face_pictures(index[:, None].expand(-1, generator.memory + 1, -1, -1), colours)
+    return network.render(still, faces, face_motion(index, points, there, triangles)).picture
+
+
 def forward(generator: Any, driving: int = 1) -> torch.Tensor:
     """The training path, from pixels to picture, with gradients."""
+    if isinstance(generator, HeadganGenerator):
+        return forward_headgan(generator, driving)
     network, size = generator.network, generator.size
     pictures, priors, meshes, drawings, mels = [], [], [], [], []
     for seed in (0, driving):

@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visavis.nn import norms
 from visavis.nn.warp import channels_last
 
 _EPS = 1e-5
 
 
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and inverse deviation ``[B, C, 1, 1]`` of each channel of ``x [B, C, h, w]``: instance norm without its pass.
+    """Mean and inverse deviation ``[B, C, 1, 1]`` of the channels of ``x [B, C, h, w]``: instance norm without its pass.
 
     torch's own instance norm copies features out of the layout that convolutions want, and back.
     """
@@ -50,24 +51,16 @@ class Encoder(nn.Module):
         return features[0], features[1], features[2]
 
 
-class Spade(nn.Module):
-    """SPADE (Park et al. 2019): parameter-free batch norm, times gamma, plus beta, both convolved from a condition.
+class Spade(norms.Spade):
+    """SPADE in one pass over the features.
 
-    Gamma's bias begins near 1, where :class:`visavis.nn.norms.Spade` adds the 1 each time: the same in one pass
-    over the features instead of three.
-
-    Args:
-        channels: of the features.
-        condition: channels of the condition.
-        hidden: channels between the condition and gamma and beta.
-        kernel: of both convolutions.
+    Gamma's bias begins near 1, where the plain one adds the 1 each time.
     """
 
-    def __init__(self, channels: int, condition: int, hidden: int, kernel: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.shared = nn.Conv2d(condition, hidden, kernel, padding="same")
-        self.gamma_beta = nn.Conv2d(hidden, 2 * channels, kernel, padding="same")
+    one = 0.0
+
+    def __init__(self, channels: int, condition_channels: int, hidden: int, kernel: int) -> None:
+        super().__init__(channels, condition_channels, hidden, kernel)
         _begin_at_one(self.gamma_beta, channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -88,7 +81,7 @@ class SpadeBlock(nn.Module):
     Args:
         channels: of input and output.
         condition: channels of what modulates.
-        hidden, kernel: of :class:`Spade`.
+        hidden, kernel: of :class:`visavis.nn.norms.Spade`.
         residual: add the input; not in the paper.
     """
 
