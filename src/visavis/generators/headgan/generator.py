@@ -163,9 +163,7 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
             index = rasterise(points, self.face.triangles, self.config.raster).index.astype(np.int64)
             while len(self._drawn) >= _RASTERS_KEPT:
                 self._drawn.popitem(last=False)
-            self._drawn[key] = (
-                torch.from_numpy(index)[None].to(self.device),
-                torch.from_numpy(points)[None].to(self.device),
-            )
+            both = (torch.from_numpy(array)[None].to(self.device) for array in (index, points))
+            self._drawn[key] = next(both), next(both)
         self._drawn.move_to_end(key)
         return self._drawn[key]

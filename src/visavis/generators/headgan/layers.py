@@ -13,7 +13,7 @@ _EPS = 1e-5
 
 
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and inverse deviation ``[B, C, 1, 1]`` of the channels of ``x [B, C, h, w]``: instance norm without its pass.
+    """Mean and inverse deviation ``[B, C, 1, 1]`` of the channels of ``x [B, C, h, w]``, for instance norm.
 
     torch's own instance norm copies features out of the layout that convolutions want, and back.
     """
