@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,6 @@ from visavis.weights.checkpoint import save
 
 
 def make_avfr(**changes: Any) -> AvfrGenerator:
-    from dataclasses import replace
-
     generator = AvfrGenerator(replace(AvfrConfig.tiny(), **changes))
     if generator.config.mesh_motion:
         generator.network.mesh_model.mean.copy_(torch.from_numpy(tiny_mesh()))
@@ -185,8 +184,23 @@ def test_it_saves_and_loads_exactly(generator: Any, tmp_path: Path):
     assert np.array_equal(rendered(generator), rendered(again))
 
 
+def forward_headgan(generator: HeadganGenerator, driving: int) -> torch.Tensor:
+    """The same of a 3D face."""
+    network, size = generator.network, generator.size
+    seen = [observation(seed, size) for seed in (0, driving)]
+    (source, there), (index, points) = (generator._face_of(generator.analyse(one)) for one in seen)
+    triangles, colours = generator._tables
+    assert seen[0].segmentation is not None
+    person = torch.from_numpy(seen[0].segmentation / np.float32(255))[None, None]
+    still = network.encode(as_tensor(seen[0].picture), face_pictures(source[:, None], colours), person)
+    faces = face_pictures(index[:, None].expand(-1, generator.memory + 1, -1, -1), colours)
+    return network.render(still, faces, face_motion(index, points, there, triangles)).picture
+
+
 def forward(generator: Any, driving: int = 1) -> torch.Tensor:
     """The training path, from pixels to picture, with gradients."""
+    if isinstance(generator, HeadganGenerator):
+        return forward_headgan(generator, driving)
     network, size = generator.network, generator.size
     pictures, priors, meshes, drawings, mels = [], [], [], [], []
     for seed in (0, driving):

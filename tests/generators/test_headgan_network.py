@@ -14,6 +14,7 @@ from made_heads import grid_face, seeded
 from visavis.core.errors import ConfigError
 from visavis.face.raster import rasterise_batch
 from visavis.generators.headgan.config import NAMED, HeadganConfig
+from visavis.generators.headgan.layers import AdaIn, Encoder
 from visavis.generators.headgan.layers import Spade as OnePassSpade
 from visavis.generators.headgan.motion import FaceMotion, doubled, face_motion, face_pictures, grid_of, halved
 from visavis.generators.headgan.network import HeadganNetwork
@@ -149,6 +150,14 @@ def test_modulation_in_one_pass_is_spade():
         ours.gamma_beta.bias[:4] += 1
     x, condition = seeded(2, 4, 8, 8), seeded(2, 3, 8, 8, seed=1)
     torch.testing.assert_close(ours(x, condition), plain(x, condition))
+
+
+def test_the_encoder_and_adain_normalise_each_picture_s_channels():
+    """Against torch's instance norm."""
+    encoder, block, x, code = Encoder(3, (4, 5, 6)), AdaIn(3, 2), seeded(2, 3, 8, 8), seeded(2, 2, seed=1)
+    torch.testing.assert_close(encoder(x)[0], F.relu(F.instance_norm(encoder.convs[0](x))))
+    gamma, beta = block.gamma_beta(code)[:, :, None, None].chunk(2, 1)
+    torch.testing.assert_close(block(x, code), F.instance_norm(x) * gamma + beta)
 
 
 def test_a_flow_in_pixels_means_the_same_at_every_scale():

@@ -6,6 +6,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visavis.nn import norms
+from visavis.nn.warp import channels_last
+
+_EPS = 1e-5
+
+
+def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and inverse deviation ``[B, C, 1, 1]`` of the channels of ``x [B, C, h, w]``, for instance norm.
+
+    torch's own instance norm copies features out of the layout that convolutions want, and back.
+    """
+    variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
+    return mean.float(), (variance.float() + _EPS).rsqrt()
+
 
 class Encoder(nn.Module):
     """First rows of tables 2 and 3: a 7x7 convolution and two 3x3 of stride 2, each with instance norm and ReLU.
@@ -30,29 +44,23 @@ class Encoder(nn.Module):
         """Return h1, h2, h3: features of ``x [B, inside, s, s]`` at s, s/2 and s/4."""
         features = []
         for conv in self.convs:
-            x = F.relu(F.instance_norm(conv(x)))
+            x = conv(x)
+            mean, scale = _statistics(x)
+            x = F.relu(torch.addcmul((-mean * scale).to(x.dtype), x, scale.to(x.dtype)))
             features.append(x)
         return features[0], features[1], features[2]
 
 
-class Spade(nn.Module):
-    """SPADE (Park et al. 2019): parameter-free batch norm, times gamma, plus beta, both convolved from a condition.
+class Spade(norms.Spade):
+    """SPADE in one pass over the features.
 
-    Gamma's bias begins near 1, where :class:`visavis.nn.norms.Spade` adds the 1 each time: the same in one pass
-    over the features instead of three.
-
-    Args:
-        channels: of the features.
-        condition: channels of the condition.
-        hidden: channels between the condition and gamma and beta.
-        kernel: of both convolutions.
+    Gamma's bias begins near 1, where the plain one adds the 1 each time.
     """
 
-    def __init__(self, channels: int, condition: int, hidden: int, kernel: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.shared = nn.Conv2d(condition, hidden, kernel, padding="same")
-        self.gamma_beta = nn.Conv2d(hidden, 2 * channels, kernel, padding="same")
+    one = 0.0
+
+    def __init__(self, channels: int, condition_channels: int, hidden: int, kernel: int) -> None:
+        super().__init__(channels, condition_channels, hidden, kernel)
         _begin_at_one(self.gamma_beta, channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -73,7 +81,7 @@ class SpadeBlock(nn.Module):
     Args:
         channels: of input and output.
         condition: channels of what modulates.
-        hidden, kernel: of :class:`Spade`.
+        hidden, kernel: of :class:`visavis.nn.norms.Spade`.
         residual: add the input; not in the paper.
     """
 
@@ -102,7 +110,9 @@ class AdaIn(nn.Module):
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         """Return ``x [B, C, h, w]`` normalised and modulated by ``code [B, n]``."""
         gamma, beta = self.gamma_beta(code)[:, :, None, None].chunk(2, 1)
-        return torch.addcmul(beta, F.instance_norm(x), gamma)
+        mean, scale = _statistics(x)
+        scale = scale * gamma
+        return torch.addcmul((beta - mean * scale).to(x.dtype), x, scale.to(x.dtype))
 
 
 class AdaInBlock(nn.Module):
@@ -137,4 +147,4 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``[B, outside, 2 h, 2 w]`` for ``x [B, inside, h, w]``."""
-        return F.pixel_shuffle(self.widen(x), 2)
+        return channels_last(F.pixel_shuffle(self.widen(x), 2))

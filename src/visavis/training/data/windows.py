@@ -163,7 +163,8 @@ class Windows:
     Args:
         clips: from :meth:`Loader.load`.
         references: K.
-        far_share: how often the first reference is the one of several candidates whose face differs most from the driving one.
+        far_share: how often the first reference is the one of several candidates whose face differs most from the
+            driving one.
         jitter: strength of the colour transforms, 0 for none.
         mirrored: how often a sample is seen in a mirror.
         silent: how often a sample that has sound is without it.
