@@ -31,7 +31,8 @@ def seen_irises(gaze: np.ndarray, turn: float = 0.0) -> tuple[np.ndarray, np.nda
     eyes = torch.from_numpy(eye_triangles(model.triangles).astype(np.float32))
     drawn = draw_irises(faces, index, torch.from_numpy(vertices)[None, None], eyes)
     assert torch.equal(drawn[:, :, : SIDE // 4], faces[:, :, : SIDE // 4]), "nothing else is changed"
-    return (drawn[0] > 0.75).all(0).numpy(), iris_mask(still, camera, gaze, SIDE)
+    share = ((drawn - faces) / (1 - faces).clamp_min(1e-3))[0].mean(0)
+    return (share > 0.5).numpy(), iris_mask(still, camera, gaze, SIDE)
 
 
 def test_irises_are_white_discs_between_the_lids_where_the_eyes_look():
