@@ -12,6 +12,7 @@ from visavis.core.config import build
 from visavis.core.registry import FAMILIES
 from visavis.enhance.interpolation import BetweenConfig, Interpolator
 from visavis.enhance.super_resolution import EnlargeConfig, Enlarger
+from visavis.face.model3d import FaceModelConfig, FaceModelTensors
 from visavis.generators.base import family_of
 from visavis.judges.face_network import FaceConfig, FaceNetwork
 from visavis.judges.mouth_sync import MouthSync, MouthSyncConfig
@@ -20,11 +21,12 @@ from visavis.weights.checkpoint import check_fits, load, sha256
 from visavis.weights.network import outlined
 from visavis.weights.store import packaged, resolve
 
-_Single = FaceNetwork | Interpolator | Enlarger | MouthSync
+_Single = FaceModelTensors | FaceNetwork | Interpolator | Enlarger | MouthSync
 
 #: Networks that are no generators: shape, class.
 _SINGLE: dict[str, tuple[type[Any], type[_Single]]] = {
     "face": (FaceConfig, FaceNetwork),
+    "face-model": (FaceModelConfig, FaceModelTensors),
     "between": (BetweenConfig, Interpolator),
     "enlarge": (EnlargeConfig, Enlarger),
     "sync": (MouthSyncConfig, MouthSync),

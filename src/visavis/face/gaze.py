@@ -1,0 +1,93 @@
+"""Where the eyes look: the irises, which the 3D face has not, beside it.
+
+HeadGAN's face pictures have no irises, so that its people look wherever they looked in the reference. The face mesh
+tracks them; here their places become four numbers that hold for any head pose and go from one person to another. Ours.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.face.mesh import LEFT_EYE, RIGHT_EYE, to_pixels
+from visavis.face.model3d import rotation_matrices
+from visavis.face.types import MESH_POINTS
+
+Array = NDArray[np.float32]
+
+#: Points of the irises' middles, and of the corners of the eyes around them, outer and inner: right eye, then left.
+IRISES = (468, 473)
+CORNERS = ((33, 133), (263, 362))
+_RINGS = (RIGHT_EYE, LEFT_EYE)
+#: Radius of an iris over half the distance of its eye's corners: median over 160 people.
+RADIUS = 0.42
+#: How far an iris lies in front of its eye's corners, in the same units and of the same people.
+FRONT = 0.19
+_MOST = 1.5  # beyond this an iris is outside of any eye
+_MIRROR = np.array([[-1.0, 1.0]], np.float32)
+_SUB_PIXEL_BITS = 4
+
+
+def gaze_of(meshes: Array, cameras: Array) -> Array:
+    """How far the irises are from the middles of their eyes.
+
+    Args:
+        meshes: ``float32 [..., 478, 3]`` in crop coordinates.
+        cameras: ``float32 [..., 6]`` of them, as of :mod:`visavis.face.model3d`.
+
+    Returns:
+        ``float32 [..., 2, 2]``: of the right eye and the left, ``(x, y)`` in the unposed face's axes, in units of half
+        the distance of the eye's corners; within 1.5.
+    """
+    if meshes.shape[-2] < MESH_POINTS:
+        raise ValueError(f"meshes need all {MESH_POINTS} points, irises included; got {meshes.shape[-2]}")
+    outer, inner = (_unturned(meshes[..., [pair[which] for pair in CORNERS], :], cameras) for which in (0, 1))
+    irises = _unturned(meshes[..., IRISES, :], cameras)
+    half = np.linalg.norm(outer - inner, axis=-1, keepdims=True) / 2
+    away = (irises - (outer + inner) / 2)[..., :2] / np.maximum(half, 1e-6)
+    return np.asarray(np.clip(away, -_MOST, _MOST), np.float32)
+
+
+def irises(points: Array, camera: Array, gaze: Array) -> tuple[Array, Array]:
+    """Where the irises of a posed face are.
+
+    Args:
+        points: ``float32 [468 or more, 3]`` in crop coordinates.
+        camera: ``float32 [6]`` that posed it.
+        gaze: ``float32 [2, 2]``.
+
+    Returns:
+        Middles ``float32 [2, 2]`` in crop coordinates, and radii ``float32 [2]``.
+    """
+    outer, inner = (points[[pair[which] for pair in CORNERS]] for which in (0, 1))
+    half = np.linalg.norm(outer - inner, axis=-1) / 2
+    turn = rotation_matrices(camera[3:6])
+    flat = np.concatenate([gaze * half[:, None], -FRONT * half[:, None]], 1)
+    middles = (outer + inner) / 2 + flat @ turn.T
+    return middles[:, :2].astype(np.float32), np.asarray(RADIUS * half, np.float32)
+
+
+def iris_mask(points: Array, camera: Array, gaze: Array, size: int) -> NDArray[np.bool_]:
+    """Which pixels show an iris between its lids, ``bool [S, S]``; arguments as of :func:`irises`."""
+    shown = np.zeros((size, size), np.uint8)
+    at, radii = irises(points, camera, gaze)
+    pixels, scale = to_pixels(points, size), 2**_SUB_PIXEL_BITS
+    for middle, radius, ring in zip(to_pixels(at, size), radii, _RINGS, strict=True):
+        opening, iris = np.zeros_like(shown), np.zeros_like(shown)
+        lids = np.rint(np.clip(pixels[list(ring)], -size, 2 * size) * scale).astype(np.int32)
+        cv2.fillPoly(opening, [lids], 1, cv2.LINE_8, _SUB_PIXEL_BITS)
+        centre = tuple(int(v) for v in np.rint(np.clip(middle, -size, 2 * size) * scale))
+        cv2.circle(iris, centre, round(float(radius) * size / 2 * scale), 1, -1, cv2.LINE_8, _SUB_PIXEL_BITS)
+        shown |= opening & iris
+    return shown.astype(bool)
+
+
+def mirrored_gaze(gaze: Array) -> Array:
+    """What :func:`gaze_of` gives in a mirror."""
+    return np.asarray(gaze[..., ::-1, :] * _MIRROR, np.float32)
+
+
+def _unturned(points: Array, cameras: Array) -> NDArray[np.float64]:
+    """Points ``[..., n, 3]`` turned back by the cameras' rotation; place and size stay."""
+    return np.asarray(points @ rotation_matrices(cameras[..., 3:6]), np.float64)
