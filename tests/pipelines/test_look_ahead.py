@@ -52,7 +52,7 @@ def test_a_source_video_gives_its_best_frame_and_not_its_first(tmp_path: Path):
     with VideoWriter(clip, size=(256, 256), fps=Fraction(25)) as writer:
         for number, pose in enumerate(poses):
             writer.write(Frame(draw(256, 3, pose), Fraction(number, 25)))
-    found = find_source(clip)
+    (found,) = find_source(clip)
     assert found.frame.time == Fraction(6, 25)
 
 

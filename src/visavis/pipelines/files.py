@@ -12,7 +12,6 @@ from pathlib import Path
 
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import MediaError
-from visavis.face.align import crop_for
 from visavis.media.frame import Frame, Pixels
 from visavis.media.provenance import marks
 from visavis.media.reader import MediaInfo, SoundReader, VideoReader
@@ -22,7 +21,7 @@ from visavis.motion.kind import Mode
 from visavis.nn.engine import Engine
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import load_generator
-from visavis.pipelines.look_ahead import find_source, look_ahead, observe_source
+from visavis.pipelines.look_ahead import find_source, look_ahead, observe_sources
 from visavis.pipelines.reenact import STAGES, Reenactor
 from visavis.pipelines.seen import check_moving
 from visavis.weights.store import DEFAULT_MODEL
@@ -119,16 +118,17 @@ def reenact_file(
     with ExitStack() as stack:
         reader = stack.enter_context(VideoReader(driving))
         sound = _sound_file(driving, options)
-        still = find_source(source, options.source_face)
         generator = load_generator(options.model, options.engine)
-        source_crop = crop_for([still.face], *still.frame.pixels.shape[:2], crop=options.crop)
-        observed = observe_source(still, source_crop, generator)
+        stills = find_source(source, options.source_face, generator.references.most)
+        still = stills[0]
+        source_crop, (observed, *others) = observe_sources(stills, generator, options.crop)
         ahead = look_ahead(
             driving, still.face.mesh, generator.needs, generator.size, face=options.driver_face, crop=options.crop
         )
         reenactor = Reenactor(
             generator,
             observed,
+            others=others,
             start=ahead.start,
             ahead=ahead.meshes,
             mode=options.motion,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +42,16 @@ class LookAhead:
     crop: Crop
 
 
-def find_source(path: Path, which: int = 0) -> Seen:
-    """The source frame and its face: of a picture, or the one of a video's beginning that can be animated best.
+def find_source(path: Path, which: int = 0, most: int = 1) -> list[Seen]:
+    """Source frames and their faces: of a picture, or those of a video's beginning that can be animated best.
 
     Args:
         path: picture or video.
         which: which face, 0 for the largest.
+        most: how many are wanted; a picture gives one.
+
+    Returns:
+        At least one, the best first.
 
     Raises:
         FaceError: no face is found.
@@ -58,9 +63,9 @@ def find_source(path: Path, which: int = 0) -> Seen:
             if face is None:
                 height, width = frame.pixels.shape[:2]
                 raise FaceError(no_face(path, f"in the source picture ({width}x{height})", which))
-            return Seen(frame, face)
+            return [Seen(frame, face)]
         with VideoReader(path) as reader:
-            return max(seen_ahead(path, reader, analyser, which=which, every=_LOOK_EVERY), key=_readiness)
+            return nlargest(most, seen_ahead(path, reader, analyser, which=which, every=_LOOK_EVERY), key=_readiness)
 
 
 def _readiness(seen: Seen) -> float:
@@ -72,6 +77,21 @@ def observe_source(still: Seen, crop: Crop, generator: Generator) -> Observation
     """Cut the source and compute what the generator needs of it."""
     with Analyser(generator.needs, video=False) as analyser:
         return analyser.observe(still.frame, still.face, crop, generator.size)
+
+
+def observe_sources(stills: Sequence[Seen], generator: Generator, crop: bool | None) -> tuple[Crop, list[Observation]]:
+    """Cut every source by itself and compute what the generator needs of it.
+
+    Args:
+        stills: at least one.
+        generator: whose priors and size count.
+        crop: as for :func:`visavis.face.align.crop_for`.
+
+    Returns:
+        The first one's crop, and observations of all.
+    """
+    crops = [crop_for([still.face], *still.frame.pixels.shape[:2], crop=crop) for still in stills]
+    return crops[0], [observe_source(*both, generator) for both in zip(stills, crops, strict=True)]
 
 
 def look_ahead(
