@@ -18,6 +18,7 @@ from visavis.face.types import Face, Observation
 from visavis.generators.base import Generator, Prior
 from visavis.media.reader import VideoReader
 from visavis.media.still import is_picture, read_picture
+from visavis.media.twice import TwiceReader
 from visavis.pipelines.analyse import Analyser, Seen
 from visavis.pipelines.seen import no_face, seen_ahead
 
@@ -65,7 +66,7 @@ def find_source(path: Path, which: int = 0, most: int = 1) -> list[Seen]:
                 raise FaceError(no_face(path, f"in the source picture ({width}x{height})", which))
             return [Seen(frame, face)]
         with VideoReader(path) as reader:
-            return nlargest(most, seen_ahead(path, reader, analyser, which=which, every=_LOOK_EVERY), key=_readiness)
+            return nlargest(most, seen_ahead(reader, analyser, which=which, every=_LOOK_EVERY), key=_readiness)
 
 
 def _readiness(seen: Seen) -> float:
@@ -95,7 +96,7 @@ def observe_sources(stills: Sequence[Seen], generator: Generator, crop: bool | N
 
 
 def look_ahead(
-    driving: Path, pose: Mesh, needs: Collection[Prior], size: int, *, face: int = 0, crop: bool | None = None
+    driving: TwiceReader, pose: Mesh, needs: Collection[Prior], size: int, *, face: int = 0, crop: bool | None = None
 ) -> LookAhead:
     """Look through the beginning of the driving video: its crop, the frame nearest the source's pose, all meshes.
 
@@ -103,7 +104,7 @@ def look_ahead(
     pixel, and all motion is relative to the one found here.
 
     Args:
-        driving: the video.
+        driving: the video, whose beginning is read ahead.
         pose: mesh ``[478, 3]`` of the source, in any coordinates.
         needs, size: priors and side of the start frame's observation.
         face: which face, 0 for the largest.
@@ -115,9 +116,9 @@ def look_ahead(
     faces: list[Face] = []
     nearest: Seen | None = None
     best = float("inf")
-    with VideoReader(driving) as reader, Analyser(needs, face=face) as analyser:
-        height, width = reader.info.height, reader.info.width
-        for seen in seen_ahead(driving, reader, analyser, which=face, every=_LOOK_EVERY):
+    with Analyser(needs, face=face) as analyser:
+        height, width = driving.info.height, driving.info.width
+        for seen in seen_ahead(driving, analyser, which=face, every=_LOOK_EVERY):
             faces.append(seen.face)
             distance = pose_distance(pose, seen.face.mesh)
             if distance < best:
