@@ -235,7 +235,7 @@ def main() -> None:
     model.save(
         chosen.output,
         {
-            "licence": "MIT",
+            "licence": "Apache-2.0; trained on footage of mixed origin, see the model card",
             "data": f"meshes of {len(clips['train'])} clips and {len(stills)} stills of {people} people, train split",
             "val_error_px": f"{whole:.3f}",
         },

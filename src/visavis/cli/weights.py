@@ -50,20 +50,35 @@ def verify(as_json: Json = False) -> None:
 
 @app.command("convert")
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint (.pth, .pth.tar).")],
+    checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint (.pth, .pth.tar), or a face model.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Safetensors file to write.")],
-    family: Annotated[str, typer.Option(help="Family of the checkpoint.")] = "keypoint",
+    family: Annotated[str, typer.Option(help="Family of the checkpoint: keypoint or face-model.")] = "keypoint",
     size: Annotated[int, typer.Option(help="Side of the pictures that it was trained at; no tensor tells.")] = 256,
+    landmarks: Annotated[
+        Path | None,
+        typer.Option(help="Of a face model: lines of a face mesh's point and the model's vertex that it is."),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Turn a published checkpoint into safetensors; nothing in it is executed."""
+    """Turn a published checkpoint or face model into safetensors; nothing in it is executed."""
+    from typing import Any
+
     from visavis.media.writer import check_output
     from visavis.weights.checkpoint import sha256
-    from visavis.weights.convert import convert as run
 
-    check_output(output, [checkpoint], force=force)
-    config = run(checkpoint, output, family, size)
+    if (family == "face-model") != (landmarks is not None):
+        raise WeightsError("--landmarks goes with --family face-model, and that needs it")
+    check_output(output, [checkpoint, *filter(None, [landmarks])], force=force)
+    config: dict[str, Any]
+    if landmarks is not None:
+        from visavis.face.foreign import convert_face_model
+
+        config = dict(convert_face_model(checkpoint, landmarks, output))
+    else:
+        from visavis.weights.convert import convert as run
+
+        config = run(checkpoint, output, family, size)
     if as_json:
         print_json({"output": str(output), "family": family, "config": config, "sha256": sha256(output)})
     else:
