@@ -40,7 +40,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def drawn_face(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a sphere in place of the packaged face model, and a tone in place of speech."""
-    monkeypatch.setattr(headgan, "face_shape", lambda: sphere_face()[1])
+    monkeypatch.setattr(headgan, "face_shape", lambda irises: sphere_face()[1])
     monkeypatch.setattr(headgan, "heard", lambda folder: lambda record: np.ones((100, SOUND), np.float32))
 
 
