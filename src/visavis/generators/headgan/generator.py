@@ -104,11 +104,12 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
     def kind(self) -> MorphableKind:
         """Coefficients of the packaged 3D face."""
 
-        def expressions(meshes: Meshes) -> Array:
-            return fit_clip(np.stack(meshes), self.face).expression
+        def shapes(meshes: Meshes) -> Array:
+            fit = fit_clip(np.stack(meshes), self.face)
+            return np.concatenate([np.broadcast_to(fit.identity, (len(meshes), len(fit.identity))), fit.expression], 1)
 
         sizes = len(self.face.identity), len(self.face.expression)
-        return MorphableKind(*sizes, self.face, expressions, gaze=self.config.irises)
+        return MorphableKind(*sizes, self.face, shapes, gaze=self.config.irises)
 
     @property
     def needs(self) -> frozenset[Prior]:
