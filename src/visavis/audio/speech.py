@@ -1,8 +1,9 @@
 """The sound of a frame as HeadGAN hears it: 84 low-level numbers and 2L x 27 of characters (section 3.2).
 
 The sound around a frame's time is cut into 2L = 8 parts of 40 ms, four before and four after. A recogniser gives each
-part its evidence for 27 characters; the low-level numbers describe the middle. A frame's numbers depend on the samples from
-:attr:`SpeechFeatures.before_s` before its time to :attr:`SpeechFeatures.after_s` after it, and on nothing else.
+part its evidence for 27 characters; the low-level numbers describe the middle. A frame's numbers depend on the
+samples from :attr:`SpeechFeatures.before_s` before its time to :attr:`SpeechFeatures.after_s` after it, and on nothing
+else.
 """
 
 from __future__ import annotations

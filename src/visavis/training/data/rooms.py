@@ -28,7 +28,7 @@ def recorded(samples: _Floats, beside: _Floats, rng: np.random.Generator) -> _Fl
     """
     loud = np.float32(np.sqrt(np.mean(np.square(samples)) + _TINY))
     count = _fast_length(len(samples) + int(_TAIL_S * RATE_HZ))
-    spectrum: NDArray[np.complexfloating[Any, Any]] = np.fft.rfft(samples, count)
+    spectrum: NDArray[Any] = np.fft.rfft(samples, count)
     if rng.random() < 0.6:
         spectrum *= np.fft.rfft(_room(rng), count)
     level = loud * np.sqrt(count * len(samples)) * 10 ** (-rng.uniform(2, 45) / 20)

@@ -80,8 +80,8 @@ class Speech:
     def _stretch(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], list[int]]:
         samples, text = self._said(rng)
         varied = rng.random() < self.varied
-        softer = samples * np.float32(10 ** rng.uniform(-1, 0))
-        mel = log_mel(recorded(samples, self._one(rng), rng) if varied else softer)
+        heard = recorded(samples, self._one(rng), rng) if varied else samples * np.float32(10 ** rng.uniform(-1, 0))
+        mel = log_mel(heard)
         return masked(mel, rng) if varied else mel, encode(text)
 
     def _said(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], str]:
