@@ -55,7 +55,8 @@ class Speech:
         utterances: from :func:`load_speech`.
         parts: P, of 40 ms.
         reach_samples: that the network hears on either side of a part.
-        varied: how often the room, the microphone and the surroundings are others than the synthesiser's.
+        varied: how strongly room, microphone and surroundings disturb at most, from 0 for the synthesiser's own sound
+            to 1; each stretch draws a strength up to it, so that easy ones are always among them.
         seed: of everything random.
     """
 
@@ -79,10 +80,10 @@ class Speech:
 
     def _stretch(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], list[int]]:
         samples, text = self._said(rng)
-        varied = rng.random() < self.varied
-        heard = recorded(samples, self._one(rng), rng) if varied else samples * np.float32(10 ** rng.uniform(-1, 0))
-        mel = log_mel(heard)
-        return masked(mel, rng) if varied else mel, encode(text)
+        if not self.varied:
+            return log_mel(samples), encode(text)
+        heard = recorded(samples, self._one(rng), self.varied * rng.random(), rng)
+        return masked(log_mel(heard), rng), encode(text)
 
     def _said(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], str]:
         """Samples of a stretch with its reach, and its words."""

@@ -35,12 +35,12 @@ class SpeechLosses:
     Attributes:
         ctc: weight of the loss, nats a character.
         parts: length of a stretch, in parts of 40 ms.
-        varied: how often a stretch is heard in another room, through another microphone, with other sounds.
+        varied: how strongly rooms, microphones and other sounds disturb at most, from 0 to 1.
     """
 
     ctc: float = 1.0
     parts: int = 90
-    varied: float = 0.9
+    varied: float = 1.0
 
     def __post_init__(self) -> None:
         check_ranges(self, {"parts": (1, 10_000), "varied": (0, 1)})
