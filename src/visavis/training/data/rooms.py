@@ -53,6 +53,21 @@ def recorded(samples: _Floats, beside: _Floats, strength: float, rng: np.random.
     return heard
 
 
+def shifted(mel: _Floats, rng: np.random.Generator) -> _Floats:
+    """Another throat and another loudness: bands moved by a few hundredths, all or one end of them louder; noise."""
+    count = len(mel)
+    at = np.clip(np.arange(count) * rng.uniform(0.95, 1.05) + rng.uniform(-1, 1), 0, count - 1.001).astype(np.float32)
+    low = at.astype(int)
+    share = (at - low)[:, None]
+    moved = mel[low] * (1 - share) + mel[low + 1] * share
+    moved += (rng.uniform(-0.08, 0.08) + rng.uniform(-0.04, 0.04) * np.linspace(-1, 1, count, dtype=np.float32))[
+        :, None
+    ]
+    first = int(rng.integers(_NOISE_NUMBERS - moved.size))
+    moved += np.float32(rng.uniform(0, 0.02)) * _gaussians()[first : first + moved.size].reshape(moved.shape)
+    return np.asarray(np.clip(moved, 0, 1), np.float32)
+
+
 def masked(mel: _Floats, rng: np.random.Generator) -> _Floats:
     """Hide some bands and some moments of a spectrogram (SpecAugment, Park et al. 2019)."""
     out, level = mel.copy(), mel.mean()

@@ -36,14 +36,16 @@ class SpeechLosses:
         ctc: weight of the loss, nats a character.
         parts: length of a stretch, in parts of 40 ms.
         varied: how strongly rooms, microphones and other sounds disturb at most, from 0 to 1.
+        stretches: how many there are.
     """
 
     ctc: float = 1.0
     parts: int = 90
     varied: float = 1.0
+    stretches: int = 5000
 
     def __post_init__(self) -> None:
-        check_ranges(self, {"parts": (1, 10_000), "varied": (0, 1)})
+        check_ranges(self, {"parts": (1, 10_000), "varied": (0, 1), "stretches": (1, 1 << 20)})
 
 
 class CtcTask(SingleNetwork):
@@ -69,7 +71,7 @@ class CtcTask(SingleNetwork):
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
         """Read the speech into memory."""
         losses: SpeechLosses = config.losses
-        shape = {"parts": losses.parts, "reach_samples": config.model.reach_samples}
+        shape = {"parts": losses.parts, "reach_samples": config.model.reach_samples, "stretches": losses.stretches}
         speech = Speech(load_speech(data, config.split), varied=losses.varied, seed=config.seed, **shape)
         voices = {utterance.voice for utterance in speech.utterances}
         seconds = sum(len(utterance.sound) for utterance in speech.utterances) / 16_000
