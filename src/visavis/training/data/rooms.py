@@ -33,7 +33,7 @@ def recorded(samples: _Floats, beside: _Floats, strength: float, rng: np.random.
     away = 25 * (1 - strength)  # decibels by which what disturbs lies lower
     if rng.random() < 0.6:
         spectrum *= np.fft.rfft(_room(away, rng), count)
-    level = loud * np.sqrt(count * len(samples)) * 10 ** (-(50 - 45 * strength * rng.random()) / 20)
+    level = loud * np.sqrt(count) * 10 ** (-(50 - 45 * strength * rng.random()) / 20)
     spectrum = (spectrum + _noise(len(spectrum), rng) * np.float32(level)) * _spread(
         _response(strength, rng), len(spectrum)
     )
