@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from visavis.audio.characters import BLANK, CHARACTERS, best_path, encode
+from visavis.audio.mel import log_mel
 from visavis.audio.recogniser import CharacterConfig, CharacterNetwork, CharacterRecogniser
 from visavis.core.errors import ConfigError, DataError
 from visavis.data.spoken import Utterance, compressed, write_spoken
@@ -73,7 +74,7 @@ def test_a_text_that_no_path_can_say_counts_nothing():
     logits = torch.randn(1, BLANK + 1, 2, requires_grad=True)
     loss = ctc_loss(logits, torch.tensor([encode("abab")]))
     loss.backward()
-    assert float(loss) == 0 and logits.grad is not None and not logits.grad.any()
+    assert float(loss.detach()) == 0 and logits.grad is not None and not logits.grad.any()
 
 
 # --- speech
@@ -107,12 +108,11 @@ def test_stronger_disturbances_take_more_of_the_sound_away():
         for seed in range(12):
             heard = recorded(said, other, strength, np.random.default_rng(seed))
             assert heard.shape == said.shape and np.isfinite(heard).all() and np.abs(heard).max() <= 1.0001
-            spectra = [np.log(np.abs(np.fft.rfft(x.reshape(-1, 320))) + 1e-3).ravel() for x in (said, heard)]
-            found.append(np.corrcoef(*spectra)[0, 1])
+            found.append(np.corrcoef(log_mel(said).ravel(), log_mel(heard).ravel())[0, 1])
         return float(np.mean(found))
 
     weak, middle, strong = (likeness(strength) for strength in (0.0, 0.5, 1.0))
-    assert weak > middle > strong and weak > 0.5
+    assert weak > middle + 0.05 and middle > strong + 0.05 and weak > 0.7
 
 
 def test_speech_of_no_split_or_too_long_for_a_stretch_is_refused(tmp_path: Path):
@@ -139,7 +139,7 @@ def test_a_tiny_network_learns_to_hear_letters():
     assert before > 0.7
     assert task.validate(trainer.averaged)["cer_clean"] < 0.2
     sheet = task.sheet(trainer.averaged)
-    assert sheet is None  # only of unseen speech that is disturbed
+    assert sheet is not None and sheet.shape == (6 * 4 * (BLANK + 3), 6 * PARTS, 3) and sheet.max() > 200
 
 
 def test_a_run_gives_weights_that_hear_and_goes_on_as_if_never_stopped(tmp_path: Path):

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from visavis.audio.mel import MEL_BANDS
+from visavis.audio.recogniser import CharacterConfig, CharacterNetwork
 from visavis.core.config import build
 from visavis.core.registry import generator_class
 from visavis.enhance.interpolation import BetweenConfig, Interpolator, Neighbours
@@ -29,6 +31,7 @@ _SIDE = 256  # of pictures, where a network takes any
 
 #: Networks that are no generators: shape, class.
 _OTHERS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
+    "characters": (CharacterConfig, CharacterNetwork),
     "face": (FaceConfig, FaceNetwork),
     "between": (BetweenConfig, Interpolator),
     "enlarge": (EnlargeConfig, Enlarger),
@@ -78,7 +81,8 @@ def _maker(header: Checkpoint) -> Callable[[], nn.Module]:
 
 
 def frame_cost(network: nn.Module) -> dict[str, dict[str, float]]:
-    """GMAC of a network in evaluation mode, by part: per source and driving frame, picture, or frame of a mouth.
+    """GMAC of a network in evaluation mode, by part: per source and driving frame, picture, frame of a mouth, or part
+    of sound.
 
     It may change mesh buffers.
     """
@@ -89,6 +93,9 @@ def frame_cost(network: nn.Module) -> dict[str, dict[str, float]]:
     if isinstance(network, Enlarger):
         side = _SIDE + 2 * network.config.reach
         return {"per_picture": _rounded({"network": gmac(lambda: network(torch.rand(1, 3, side, side)))})}
+    if isinstance(network, CharacterNetwork):
+        mel = torch.rand(1, MEL_BANDS, network.config.mel_frames)
+        return {"per_part": _rounded({"network": gmac(lambda: network(mel))})}
     if isinstance(network, MouthSync):
         return {"per_window": _sync_cost(network)}
     return _avfr_cost(network) if isinstance(network, AvfrNetwork) else _keypoint_cost(network)

@@ -125,7 +125,8 @@ class CtcTask(SingleNetwork):
         if not self.unseen:
             return None
         device = next(network.parameters()).device
-        batch = self.unseen["noisy"].batch(0, _SHOWN)
+        *_, hardest = self.unseen.values()
+        batch = hardest.batch(0, _SHOWN)
         heard = network(batch.mel.to(device)).float().softmax(1).cpu().numpy()
         grey = np.concatenate([np.pad(one, ((0, 2), (0, 0)), constant_values=0.5) for one in heard])
         return np.asarray(np.repeat((grey * 255).astype(np.uint8).repeat(6, 0).repeat(6, 1)[..., None], 3, 2))
