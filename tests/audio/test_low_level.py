@@ -96,7 +96,7 @@ def test_flux_is_zero_where_nothing_changes():
     assert column(steady, "flux")[6:11].max() > 0.05
 
 
-def test_the_84_are_means_slopes_and_deviations_of_twelve_moments(samples: np.ndarray):
+def test_the_84_are_means_slopes_and_deviations_of_twenty_moments(samples: np.ndarray):
     moments = short_term(samples)[1:].astype(float)
     window = moments[5 : 5 + MOMENTS]
     raw = raw_numbers(samples)[5]
