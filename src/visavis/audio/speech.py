@@ -22,8 +22,8 @@ from visavis.audio.mel import RATE_HZ, STEP_SAMPLES
 PARTS = 4
 _CHARACTER_NUMBERS = 2 * PARTS * len(CHARACTERS)
 SIZE = low_level.SIZE + _CHARACTER_NUMBERS
-#: Evidence for characters in speech has about this middle and spread (docs/models/characters-16.md).
-_LOGIT_CENTRE, _LOGIT_SCALE = -8.0, 4.0
+#: Middle and spread of what our recogniser says of the training speech of docs/data.md.
+_LOGIT_CENTRE, _LOGIT_SCALE = -6.5, 4.5
 _MOST = 5.0
 _MOST_PHASES = 8
 
