@@ -1,11 +1,12 @@
 """84 low-level numbers of the sound around a frame (HeadGAN section 3.2, which takes those of pyAudioAnalysis).
 
 The paper does not say which 84. These are the 34 short-term features of pyAudioAnalysis (Giannakopoulos 2015), computed
-by their definitions every 10 ms over 25 ms, and of twelve such moments around the frame's time (135 ms):
+by their definitions every 10 ms over 25 ms, and of twenty such moments around the frame's time (215 ms, those of the
+mel window):
 
 ====== ==============================================================================================================
 0-33   their means, in the order of :data:`SHORT_TERM`
-34-67  their slopes: of the straight line through the twelve, in units a step of 10 ms
+34-67  their slopes: of the straight line through the twenty, in units a step of 10 ms
 68-83  the deviations of the 13 cepstra, of energy, centroid and flux
 ====== ==============================================================================================================
 
@@ -40,7 +41,7 @@ _ENERGY, _CENTROID, _FLUX, _FIRST_CEPSTRUM = 1, 3, 6, 8
 _DEVIATING = (*range(_FIRST_CEPSTRUM, _FIRST_CEPSTRUM + CEPSTRA), _ENERGY, _CENTROID, _FLUX)
 SIZE = 2 * len(SHORT_TERM) + len(_DEVIATING)
 #: Moments that a frame's numbers are made of; an even number, so that the frame's time lies in their middle.
-MOMENTS = 12
+MOMENTS = 20
 #: Samples before and after a frame's time that are heard: the flux of the first moment hears the one before it.
 BEFORE_SAMPLES = MOMENTS // 2 * STEP_SAMPLES + (FFT_SAMPLES - STEP_SAMPLES) // 2 + STEP_SAMPLES
 AFTER_SAMPLES = MOMENTS // 2 * STEP_SAMPLES + (FFT_SAMPLES - STEP_SAMPLES) // 2
@@ -177,27 +178,27 @@ def _note_of_bin() -> Floats:
 # tools/scale_low_level.py prints them; a slope's mean is zero.
 # fmt: off
 _MEANS = (
-    *(0.118, -2.79, 3, 0.184, 0.178, 0.791, 0.0839, 0.183, -23.6, 4.79, 0.0686, 1.01),
-    *(0.0122, 0.0148, -0.267, -0.137, -0.0534, -0.0638, -0.081, 0.0229, -0.129, 0.0686, 0.0186, 0.175),
-    *(0.0455, 0.0974, 0.0397, 0.228, 0.00997, 0.0333, 0.0921, 0.142, 0.0246, 0.115),
+    *(0.118, -2.78, 3, 0.184, 0.177, 0.791, 0.0839, 0.183, -23.5, 4.79, 0.0678, 1.01),
+    *(0.0101, 0.0155, -0.267, -0.138, -0.0537, -0.0639, -0.081, 0.024, -0.13, 0.0687, 0.0186, 0.175),
+    *(0.0455, 0.0974, 0.0398, 0.228, 0.01, 0.0334, 0.0923, 0.142, 0.0247, 0.115),
 )
 _DEVIATIONS = (
-    *(0.103, 1.31, 0.173, 0.104, 0.0545, 0.592, 0.0257, 0.163, 5.2, 2.08, 1.36, 1.18),
-    *(0.851, 0.717, 0.638, 0.58, 0.51, 0.511, 0.417, 0.472, 0.426, 0.0678, 0.03, 0.11),
-    *(0.0524, 0.0832, 0.0475, 0.159, 0.0183, 0.0426, 0.0827, 0.106, 0.0358, 0.0311),
+    *(0.089, 1.24, 0.148, 0.0914, 0.0491, 0.533, 0.0231, 0.14, 4.93, 1.88, 1.25, 1.09),
+    *(0.778, 0.666, 0.588, 0.534, 0.468, 0.474, 0.38, 0.439, 0.393, 0.0605, 0.0261, 0.0986),
+    *(0.046, 0.0743, 0.0415, 0.149, 0.0159, 0.0372, 0.0737, 0.0956, 0.0316, 0.0284),
 )
 _SLOPES = (
-    *(0.0175, 0.127, 0.0354, 0.0163, 0.00765, 0.086, 0.00418, 0.0285, 0.486, 0.275, 0.167, 0.137),
-    *(0.111, 0.0877, 0.0828, 0.076, 0.0683, 0.0648, 0.0592, 0.0597, 0.0564, 0.0109, 0.00524, 0.0168),
-    *(0.00905, 0.0133, 0.00843, 0.0186, 0.00336, 0.00756, 0.0134, 0.0158, 0.00614, 0.00432),
+    *(0.011, 0.0839, 0.0187, 0.0105, 0.00495, 0.0527, 0.00232, 0.0175, 0.317, 0.184, 0.112, 0.0934),
+    *(0.0726, 0.0558, 0.052, 0.0476, 0.0429, 0.0404, 0.0362, 0.0364, 0.0348, 0.00639, 0.00309, 0.00993),
+    *(0.00525, 0.00782, 0.00487, 0.0113, 0.00195, 0.00437, 0.00788, 0.00944, 0.00354, 0.00258),
 )
 _SPREADS = (
-    *(1.66, 0.95, 0.651, 0.546, 0.467, 0.404, 0.39, 0.369, 0.344, 0.33, 0.314, 0.314),
-    *(0.302, 0.411, 0.0492, 0.028),
+    *(2.13, 1.24, 0.817, 0.684, 0.569, 0.479, 0.458, 0.429, 0.398, 0.38, 0.357, 0.357),
+    *(0.343, 0.538, 0.0643, 0.0305),
 )
 _SPREADS_DEVIATIONS = (
-    *(1.33, 0.729, 0.381, 0.303, 0.24, 0.182, 0.173, 0.159, 0.138, 0.132, 0.119, 0.12),
-    *(0.112, 0.362, 0.0531, 0.0154),
+    *(1.5, 0.831, 0.436, 0.348, 0.271, 0.196, 0.184, 0.17, 0.146, 0.141, 0.122, 0.126),
+    *(0.117, 0.409, 0.0604, 0.0145),
 )
 # fmt: on
 _CENTRE = np.array([*_MEANS, *(0.0 for _ in SHORT_TERM), *_SPREADS])

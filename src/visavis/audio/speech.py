@@ -1,8 +1,9 @@
 """The sound of a frame as HeadGAN hears it: 84 low-level numbers and 2L x 27 of characters (section 3.2).
 
 The sound around a frame's time is cut into 2L = 8 parts of 40 ms, four before and four after. A recogniser gives each
-part its evidence for 27 characters; the low-level numbers describe the middle. A frame depends on the samples from
-:attr:`SpeechFeatures.before_s` before its time to :attr:`SpeechFeatures.after_s` after it, and on nothing else.
+part its evidence for 27 characters; the low-level numbers describe the middle. A frame's numbers depend on the
+samples from :attr:`SpeechFeatures.before_s` before its time to :attr:`SpeechFeatures.after_s` after it, and on nothing
+else.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from visavis.audio.mel import RATE_HZ, STEP_SAMPLES
 PARTS = 4
 _CHARACTER_NUMBERS = 2 * PARTS * len(CHARACTERS)
 SIZE = low_level.SIZE + _CHARACTER_NUMBERS
-#: Evidence for characters in speech has about this middle and spread (docs/models/characters-16.md).
-_LOGIT_CENTRE, _LOGIT_SCALE = -8.0, 4.0
+#: Middle and spread of what our recogniser says of the training speech of docs/data.md.
+_LOGIT_CENTRE, _LOGIT_SCALE = -6.5, 4.5
 _MOST = 5.0
 _MOST_PHASES = 8
 

@@ -17,36 +17,55 @@ _NOISE_NUMBERS = 1 << 21
 _CURVE_HZ = np.linspace(0, RATE_HZ / 2, 513)
 
 
-def recorded(samples: _Floats, beside: _Floats, rng: np.random.Generator) -> _Floats:
+def recorded(samples: _Floats, beside: _Floats, strength: float, rng: np.random.Generator) -> _Floats:
     """Return speech as some microphone hears it.
 
     Args:
         samples: ``float32 [N]`` at 16 kHz, clean.
         beside: somebody else who speaks, in some of the recordings.
+        strength: from 0, a good microphone in a quiet room, to 1, where words may get lost.
         rng: decides all else: reverberation, frequency response and band limits down to those of a telephone, noise
             of any colour, tones of music, loudness, clipping.
     """
     loud = np.float32(np.sqrt(np.mean(np.square(samples)) + _TINY))
     count = _fast_length(len(samples) + int(_TAIL_S * RATE_HZ))
-    spectrum: NDArray[np.complexfloating[Any, Any]] = np.fft.rfft(samples, count)
+    spectrum: NDArray[Any] = np.fft.rfft(samples, count)
+    away = 25 * (1 - strength)  # decibels by which what disturbs lies lower
     if rng.random() < 0.6:
-        spectrum *= np.fft.rfft(_room(rng), count)
-    level = loud * np.sqrt(count * len(samples)) * 10 ** (-rng.uniform(2, 45) / 20)
-    spectrum = (spectrum + _noise(len(spectrum), rng) * np.float32(level)) * _spread(_response(rng), len(spectrum))
+        spectrum *= np.fft.rfft(_room(away, rng), count)
+    level = loud * np.sqrt(count) * 10 ** (-(50 - 45 * strength * rng.random()) / 20)
+    spectrum = (spectrum + _noise(len(spectrum), rng) * np.float32(level)) * _spread(
+        _response(strength, rng), len(spectrum)
+    )
     heard = np.fft.irfft(spectrum, count)[: len(samples)].astype(np.float32)
     if rng.random() < 0.15:
-        heard += _tones(len(samples), rng) * (loud * np.float32(10 ** (-rng.uniform(3, 25) / 20)))
+        heard += _tones(len(samples), rng) * (loud * np.float32(10 ** (-(away + rng.uniform(3, 15)) / 20)))
     if rng.random() < 0.15:
         begin = int(rng.integers(len(samples)))
         other = beside[: len(samples) - begin]
-        level = loud / np.sqrt(np.mean(np.square(beside)) + _TINY) * 10 ** (-rng.uniform(8, 25) / 20)
+        level = loud / np.sqrt(np.mean(np.square(beside)) + _TINY) * 10 ** (-(away + rng.uniform(8, 18)) / 20)
         heard[begin : begin + len(other)] += other * np.float32(level)
     peak = np.abs(heard).max() + np.float32(_TINY)
-    heard *= np.float32(10 ** rng.uniform(-1.5, 0)) / peak
-    if rng.random() < 0.08:
+    heard *= np.float32(10 ** rng.uniform(-1.2, 0)) / peak
+    if rng.random() < 0.15 * strength:
         most = np.float32(rng.uniform(0.2, 0.7)) * np.abs(heard).max()
         heard = np.clip(heard, -most, most)
     return heard
+
+
+def shifted(mel: _Floats, rng: np.random.Generator) -> _Floats:
+    """Another throat and another loudness: bands moved by a few hundredths, all or one end of them louder; noise."""
+    count = len(mel)
+    at = np.clip(np.arange(count) * rng.uniform(0.95, 1.05) + rng.uniform(-1, 1), 0, count - 1.001).astype(np.float32)
+    low = at.astype(int)
+    share = (at - low)[:, None]
+    moved = mel[low] * (1 - share) + mel[low + 1] * share
+    moved += (rng.uniform(-0.08, 0.08) + rng.uniform(-0.04, 0.04) * np.linspace(-1, 1, count, dtype=np.float32))[
+        :, None
+    ]
+    first = int(rng.integers(_NOISE_NUMBERS - moved.size))
+    moved += np.float32(rng.uniform(0, 0.02)) * _gaussians()[first : first + moved.size].reshape(moved.shape)
+    return np.asarray(np.clip(moved, 0, 1), np.float32)
 
 
 def masked(mel: _Floats, rng: np.random.Generator) -> _Floats:
@@ -61,13 +80,15 @@ def masked(mel: _Floats, rng: np.random.Generator) -> _Floats:
     return out
 
 
-def _room(rng: np.random.Generator) -> _Floats:
+def _room(away: float, rng: np.random.Generator) -> _Floats:
     """An impulse response: the direct sound, then noise that decays by 60 dB in 0.1 to 0.8 s."""
     seconds = rng.uniform(0.1, 0.8)
     at = np.arange(int(min(seconds, _TAIL_S) * RATE_HZ)) / RATE_HZ
     response = rng.standard_normal(len(at), np.float32) * (10 ** (-3 * at / seconds)).astype(np.float32)
     response[: int(rng.uniform(0.001, 0.01) * RATE_HZ)] = 0
-    response *= np.float32(10 ** (-rng.uniform(0, 18) / 20)) / np.sqrt(np.square(response).sum() + np.float32(_TINY))
+    response *= np.float32(10 ** (-(away + rng.uniform(0, 12)) / 20)) / np.sqrt(
+        np.square(response).sum() + np.float32(_TINY)
+    )
     response[0] = 1
     return response
 
@@ -87,16 +108,16 @@ def _gaussians() -> _Floats:
     return np.random.default_rng(0).standard_normal(_NOISE_NUMBERS, np.float32)
 
 
-def _response(rng: np.random.Generator) -> NDArray[np.float64]:
+def _response(strength: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Gain at :data:`_CURVE_HZ`: a wavy line through octaves within some decibels, and edges of the band."""
     octaves = np.log2(np.maximum(_CURVE_HZ, 30.0))
     bends = np.linspace(octaves[0], octaves[-1], 6)
-    decibels = np.interp(octaves, bends, rng.normal(0, 4, 6))
+    decibels = np.interp(octaves, bends, strength * rng.normal(0, 6, 6))
     low, high = rng.uniform(20, 120), 8000.0
     kind = rng.random()
-    if kind < 0.15:  # a telephone
+    if kind < 0.25 * strength:  # a telephone
         low, high = rng.uniform(200, 350), rng.uniform(3000, 3800)
-    elif kind < 0.4:
+    elif kind < 0.5:
         high = rng.uniform(3500, 8000)
     # Slopes of 24 and 48 dB an octave.
     decibels -= 10 * np.log10(1 + (low / np.maximum(_CURVE_HZ, 1.0)) ** 8) + 10 * np.log10(1 + (_CURVE_HZ / high) ** 16)

@@ -14,11 +14,12 @@ from visavis.audio.characters import BLANK, PART_SAMPLES, encode
 from visavis.audio.mel import RATE_HZ, log_mel
 from visavis.core.errors import DataError
 from visavis.data.spoken import Utterance, expanded, read_spoken
-from visavis.training.data.rooms import masked, recorded
+from visavis.training.data.rooms import masked, recorded, shifted
 from visavis.training.task import TensorBatch
 
 _GAP_S = (0.08, 0.6)
 _STRETCH = 0.1
+_LEVELS = np.float32(255)
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,26 @@ class Speech:
         utterances: from :func:`load_speech`.
         parts: P, of 40 ms.
         reach_samples: that the network hears on either side of a part.
-        varied: how often the room, the microphone and the surroundings are others than the synthesiser's.
+        varied: how strongly room, microphone and surroundings disturb at most, from 0 for the synthesiser's own sound
+            to 1; each stretch draws a strength up to it, so that easy ones are always among them.
+        stretches: how many there are to draw from. Their spectrograms are kept once they are made, 36 kB each, and
+            changed a little whenever they are drawn: making them costs as much as learning from them.
         seed: of everything random.
     """
 
     def __init__(
-        self, utterances: list[Utterance], *, parts: int, reach_samples: int, varied: float, seed: int = 0
+        self,
+        utterances: list[Utterance],
+        *,
+        parts: int,
+        reach_samples: int,
+        varied: float,
+        stretches: int,
+        seed: int = 0,
     ) -> None:
         self.utterances, self.parts, self.reach_samples = utterances, parts, reach_samples
-        self.varied, self.seed = varied, seed
+        self.varied, self.stretches, self.seed = varied, stretches, seed
+        self._made: dict[int, tuple[NDArray[np.uint8], list[int]]] = {}
         most = parts * PART_SAMPLES / (1 + _STRETCH)
         self._fitting = [number for number, spoken in enumerate(utterances) if len(spoken.sound) <= most]
         if not self._fitting:
@@ -72,17 +84,26 @@ class Speech:
     def batch(self, step: int, count: int) -> SpeechBatch:
         """Return batch number ``step`` of ``count`` stretches."""
         rng = np.random.default_rng([self.seed, step])
-        rows = [self._stretch(rng) for _ in range(count)]
+        rows = [self._drawn(rng) for _ in range(count)]
         length = max(1, *(len(text) for _, text in rows))
         texts = [text + [BLANK] * (length - len(text)) for _, text in rows]
         return SpeechBatch(torch.from_numpy(np.stack([mel for mel, _ in rows])), torch.tensor(texts))
 
-    def _stretch(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], list[int]]:
+    def _drawn(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], list[int]]:
+        number = int(rng.integers(self.stretches))
+        if number not in self._made:
+            self._made[number] = self._stretch(number)
+        levels, text = self._made[number]
+        mel = levels.astype(np.float32) / _LEVELS
+        return masked(shifted(mel, rng), rng) if self.varied else mel, text
+
+    def _stretch(self, number: int) -> tuple[NDArray[np.uint8], list[int]]:
+        """Spectrogram and text of a stretch, which depend on the seed and its number alone."""
+        rng = np.random.default_rng([self.seed, number, 1])
         samples, text = self._said(rng)
-        varied = rng.random() < self.varied
-        softer = samples * np.float32(10 ** rng.uniform(-1, 0))
-        mel = log_mel(recorded(samples, self._one(rng), rng) if varied else softer)
-        return masked(mel, rng) if varied else mel, encode(text)
+        if self.varied:
+            samples = recorded(samples, self._one(rng), self.varied * rng.random(), rng)
+        return np.rint(log_mel(samples) * _LEVELS).astype(np.uint8), encode(text)
 
     def _said(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], str]:
         """Samples of a stretch with its reach, and its words."""

@@ -35,15 +35,17 @@ class SpeechLosses:
     Attributes:
         ctc: weight of the loss, nats a character.
         parts: length of a stretch, in parts of 40 ms.
-        varied: how often a stretch is heard in another room, through another microphone, with other sounds.
+        varied: how strongly rooms, microphones and other sounds disturb at most, from 0 to 1.
+        stretches: how many there are.
     """
 
     ctc: float = 1.0
     parts: int = 90
-    varied: float = 0.9
+    varied: float = 1.0
+    stretches: int = 5000
 
     def __post_init__(self) -> None:
-        check_ranges(self, {"parts": (1, 10_000), "varied": (0, 1)})
+        check_ranges(self, {"parts": (1, 10_000), "varied": (0, 1), "stretches": (1, 1 << 20)})
 
 
 class CtcTask(SingleNetwork):
@@ -69,7 +71,7 @@ class CtcTask(SingleNetwork):
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
         """Read the speech into memory."""
         losses: SpeechLosses = config.losses
-        shape = {"parts": losses.parts, "reach_samples": config.model.reach_samples}
+        shape = {"parts": losses.parts, "reach_samples": config.model.reach_samples, "stretches": losses.stretches}
         speech = Speech(load_speech(data, config.split), varied=losses.varied, seed=config.seed, **shape)
         voices = {utterance.voice for utterance in speech.utterances}
         seconds = sum(len(utterance.sound) for utterance in speech.utterances) / 16_000
@@ -123,7 +125,8 @@ class CtcTask(SingleNetwork):
         if not self.unseen:
             return None
         device = next(network.parameters()).device
-        batch = self.unseen["noisy"].batch(0, _SHOWN)
+        *_, hardest = self.unseen.values()
+        batch = hardest.batch(0, _SHOWN)
         heard = network(batch.mel.to(device)).float().softmax(1).cpu().numpy()
         grey = np.concatenate([np.pad(one, ((0, 2), (0, 0)), constant_values=0.5) for one in heard])
         return np.asarray(np.repeat((grey * 255).astype(np.uint8).repeat(6, 0).repeat(6, 1)[..., None], 3, 2))
