@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 
 from made import tiny_mesh
 from visavis.audio.feature import MEL_WINDOW, window_samples
-from visavis.face.nmfc import nmfc_colours
-from visavis.face.raster import rasterise
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.generators.base import Generator, Person
 from visavis.generators.headgan.config import HeadganConfig
 from visavis.generators.headgan.generator import HeadganGenerator
-from visavis.generators.headgan.motion import face_motion, face_pictures
+from visavis.generators.headgan.motion import face_motion
 from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
 from visavis.media.frame import Pixels
 from visavis.motion.keypoints import KeypointMotion
@@ -60,6 +58,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "avfr without jacobians": lambda: make_avfr(jacobians=False),
     "keypoint": lambda: KeypointGenerator(KeypointConfig.tiny()),
     "headgan": lambda: make_headgan(),
+    "headgan that hears": lambda: make_headgan(sound=300),
     "headgan without layers": lambda: make_headgan(layers=False),
     "headgan as published": lambda: make_headgan(
         fold=1, mesh_flow=False, irises=False, residual=False, composite=False, layers=False, sound_code=0
@@ -188,13 +187,17 @@ def forward_headgan(generator: HeadganGenerator, driving: int) -> torch.Tensor:
     """The same of a 3D face."""
     network, size = generator.network, generator.size
     seen = [observation(seed, size) for seed in (0, driving)]
-    (source, there), (index, points) = (generator._face_of(generator.analyse(one)) for one in seen)
-    triangles, colours = generator._tables
+    faces = [generator._vertices(generator.analyse(one)) for one in seen]
+    there, points = (torch.from_numpy(vertices)[None] for vertices in faces)
+    source, index = (generator._seen(vertices) for vertices in faces)
+    face, moved = (generator._pictures(i[:, None], v[None]) for i, v in zip((source, index), faces, strict=True))
     assert seen[0].segmentation is not None
     person = torch.from_numpy(seen[0].segmentation / np.float32(255))[None, None]
-    still = network.encode(as_tensor(seen[0].picture), face_pictures(source[:, None], colours), person)
-    faces = face_pictures(index[:, None].expand(-1, generator.memory + 1, -1, -1), colours)
-    return network.render(still, faces, face_motion(index, points, there, triangles)).picture
+    still = network.encode(as_tensor(seen[0].picture), face, person)
+    window = moved.repeat(1, generator.memory + 1, 1, 1)
+    motion = face_motion(index, points, there, generator._triangles)
+    heard = torch.linspace(-1, 1, generator.config.sound)[None] if generator.config.sound else None
+    return network.render(still, window, motion, heard).picture
 
 
 def forward(generator: Any, driving: int = 1) -> torch.Tensor:
@@ -214,8 +217,6 @@ def forward(generator: Any, driving: int = 1) -> torch.Tensor:
         mels.append(torch.from_numpy(heard)[None, None])
         model = getattr(generator, "face_model", None)
         meshes.append(None if model is None else torch.from_numpy(model.fit(seen.mesh))[None])
-    if isinstance(generator, HeadganGenerator):
-        return headgan_forward(generator, pictures[0], priors[0][:, 1:], driving)
     if isinstance(generator, KeypointGenerator):
         still = network.encode(pictures[0], network.detect(pictures[0]))
         return network.render(still, network.detect(pictures[1])).picture  # type: ignore[no-any-return]
@@ -223,25 +224,6 @@ def forward(generator: Any, driving: int = 1) -> torch.Tensor:
     still = network.encode(pictures[0], source, priors[0])
     moved = network.detect(pictures[1], priors[1], meshes[1])
     return network.render(still, moved, drawings[1], mels[1]).picture  # type: ignore[no-any-return]
-
-
-def headgan_forward(
-    generator: HeadganGenerator, picture: torch.Tensor, person: torch.Tensor, driving: int
-) -> torch.Tensor:
-    """As the family renders, with gradients: the face of frame 0 driven to that of another frame."""
-    face, side = generator.face, generator.config.raster
-    triangles = torch.from_numpy(face.triangles.astype(np.int64))
-    colours = torch.from_numpy(nmfc_colours(face))
-    faces = []
-    for seed in (0, driving):
-        camera = np.array([0, 0, np.log(0.4), 0.1 * seed, 0.2 * seed, 0], np.float32)
-        faces.append(face.points(camera, np.zeros(len(face.identity)), 0.05 * seed * np.ones(len(face.expression))))
-    index = [torch.from_numpy(rasterise(each, face.triangles, side).index)[None] for each in faces]
-    vertices = [torch.from_numpy(each)[None] for each in faces]
-    still = generator.network.encode(picture, face_pictures(index[0][:, None], colours), person)
-    window = face_pictures(torch.stack([index[1]] * (generator.memory + 1), 1), colours)
-    motion = face_motion(index[1], vertices[1], vertices[0], triangles) if generator.config.mesh_flow else None
-    return generator.network.render(still, window, motion).picture
 
 
 def test_the_gradient_reaches_every_parameter(generator: Any):
