@@ -77,10 +77,11 @@ class Coefficients(Case):
     def __init__(self) -> None:
         self.face = load_face_model()
 
-        def expressions(meshes: Meshes) -> Array:
-            return fit_clip(np.stack(meshes), self.face).expression
+        def shapes(meshes: Meshes) -> Array:
+            found = fit_clip(np.stack(meshes), self.face)
+            return np.concatenate([np.tile(found.identity, (len(meshes), 1)), found.expression], 1)
 
-        self.kind = MorphableKind(len(self.face.identity), len(self.face.expression), self.face, expressions)
+        self.kind = MorphableKind(len(self.face.identity), len(self.face.expression), self.face, shapes)
 
     def motion(self, mesh: Array) -> Motion:
         found = fit_clip(mesh[None], self.face)
