@@ -15,36 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import test_generators as promises
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from test_generators import (
-    test_a_folded_one_makes_the_same_pictures as test_folded,
-)
-from test_generators import (
-    test_all_motion_that_is_needed_fits_in_the_vector as test_vector,
-)
-from test_generators import (
-    test_it_saves_and_loads_exactly as test_saved,
-)
-from test_generators import (
-    test_it_says_what_it_costs_and_computes_nothing_for_it as test_cost,
-)
-from test_generators import (
-    test_motion_is_carried_from_one_person_to_another as test_carried,
-)
-from test_generators import (
-    test_pictures_have_the_size_and_type_that_is_promised as test_pictures,
-)
-from test_generators import (
-    test_preparing_once_is_preparing_each_time as test_prepared,
-)
-from test_generators import (
-    test_the_same_input_gives_the_same_picture as test_same,
-)
-from test_generators import (
-    test_what_it_says_of_itself_is_true as test_true,
-)
 from torch import Tensor, nn
 
 from made import run
@@ -69,9 +43,17 @@ from visavis.pipelines.bench import bench
 from visavis.pipelines.describe import describe
 from visavis.weights.checkpoint import save
 
-SHARED = (
-    test_folded, test_vector, test_saved, test_cost, test_carried, test_pictures, test_prepared, test_same, test_true,
-)  # fmt: skip
+# What every family promises; the fixture below says of whom.
+test_folded = promises.test_a_folded_one_makes_the_same_pictures
+test_vector = promises.test_all_motion_that_is_needed_fits_in_the_vector
+test_saved = promises.test_it_saves_and_loads_exactly
+test_cost = promises.test_it_says_what_it_costs_and_computes_nothing_for_it
+test_carried = promises.test_motion_is_carried_from_one_person_to_another
+test_pictures = promises.test_pictures_have_the_size_and_type_that_is_promised
+test_prepared = promises.test_preparing_once_is_preparing_each_time
+test_same = promises.test_the_same_input_gives_the_same_picture
+test_true = promises.test_what_it_says_of_itself_is_true
+
 FRAMES = 20
 
 
