@@ -12,8 +12,10 @@ from collections.abc import Callable
 import visavis  # before torch: how threads wait is decided when that is loaded
 
 # isort: split
+import numpy as np
 import torch
 
+from visavis.audio.speech import SpeechFeatures
 from visavis.enhance.interpolation import Neighbours, load_interpolator
 from visavis.enhance.super_resolution import load_enlarger
 from visavis.judges.face_network import load_face_network
@@ -53,8 +55,11 @@ def main() -> None:
     small, frames = torch.rand(1, 3, 128, 128), sync.config.window
     crops, shapes = torch.rand(1, frames, 32, 48), torch.rand(1, frames, sync.config.shape_values)
     mel = torch.rand(1, 80, 4 * frames + 16)
+    features = SpeechFeatures.load()
+    window = np.random.default_rng(0).normal(0, 0.1, features.window_samples).astype(np.float32)
     runs: dict[str, Callable[[], object]] = {
         "between-256": lambda: between(pair),
+        "characters-16": lambda: features.compute(window),
         "enlarge-2x": lambda: enlarger(framed),
         "face-128": lambda: face(small),
         "sync-96": lambda: (sync.see(crops, shapes), sync.listen(mel)),

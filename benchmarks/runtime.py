@@ -38,17 +38,16 @@ OTHER = "the other checkout"
 
 def work(threads: int | None, precision: str, model: str) -> None:
     """Render frames whenever a line comes, and answer with milliseconds of wall and processor a frame."""
-    import torch
-
     from visavis.drawn.synthetic import TalkingFace
     from visavis.face.align import whole
+    from visavis.face.types import Observation
+    from visavis.motion.layout import Motion
     from visavis.nn.engine import Engine
     from visavis.pipelines.analyse import Analyser
     from visavis.pipelines.load import load_generator
+    from visavis.pipelines.render import prepared
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    generator = load_generator(model, Engine(precision=precision))
+    generator = load_generator(model, Engine(precision=precision, threads=threads))
     size = generator.size
     seen = []
     with Analyser(generator.needs, video=False) as analyser:
@@ -56,14 +55,18 @@ def work(threads: int | None, precision: str, model: str) -> None:
             face = analyser.find(frame)
             assert face is not None, "the drawn face must be found"
             seen.append(analyser.observe(frame, face, whole(size, size), size))
-    person = generator.prepare(seen[:1])
+    person = prepared(generator, seen[:1])
+
+    def window(observation: Observation) -> list[Motion]:
+        return [generator.analyse(observation)] * (generator.memory + 1)
+
     for _ in range(2):
-        generator.render(person, generator.analyse(seen[0]), None)
-    print(json.dumps({"threads": torch.get_num_threads(), "precision": generator.precision}), flush=True)
+        person.render(window(seen[0]), None)
+    print(json.dumps({"threads": generator.engine.threads, "precision": generator.engine.precision}), flush=True)
     for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
         for observation in seen:
-            generator.render(person, generator.analyse(observation), None)
+            person.render(window(observation), None)
         spent = [1000 * (time.perf_counter() - wall) / FRAMES, 1000 * (time.process_time() - cpu) / FRAMES]
         print(json.dumps(spent), flush=True)
 

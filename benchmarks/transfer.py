@@ -29,6 +29,7 @@ from visavis.generators.base import Generator
 from visavis.media.frame import Frame, Pixels
 from visavis.media.reader import VideoReader
 from visavis.media.still import read_picture
+from visavis.media.twice import TwiceReader
 from visavis.motion.kind import Mode
 from visavis.nn.engine import PLAIN
 from visavis.pipelines.analyse import Analyser, Seen
@@ -120,7 +121,8 @@ def animate(generator: Generator, source: Path, driving: Path, mode: Mode) -> tu
     still = first_face(source)
     frames, meshes = window(driving)
     square = whole(*still.frame.pixels.shape[:2])
-    ahead = look_ahead(driving, still.face.mesh, generator.needs, generator.size, crop=False)
+    with TwiceReader(driving) as reader:
+        ahead = look_ahead(reader, still.face.mesh, generator.needs, generator.size, crop=False)
     reenactor = Reenactor(
         generator, observe_source(still, square, generator), start=ahead.start, ahead=ahead.meshes, mode=mode
     )

@@ -29,6 +29,7 @@ from visavis.core.errors import DataError, VisavisError
 from visavis.data.quality import is_kept
 from visavis.data.shards import ClipRecord, Priors, ShardWriter, read
 from visavis.training.checkpoint import WEIGHTS, holds_run, last_checkpoint
+from visavis.training.data.heard import write_heard
 from visavis.training.run import train
 
 MIB = 2**20
@@ -44,6 +45,8 @@ def pack(
     every: int = 1,
     clips: Mapping[str, int] | None = None,
     sound: bool = True,
+    spectrograms: bool = True,
+    heard: bool = False,
 ) -> list[Path]:
     """Repack shards into tar files of at most ``most_mib``, each of which can travel alone.
 
@@ -53,7 +56,9 @@ def pack(
         most_mib: size of a piece.
         every: keep the priors of every so many frames; neighbours hardly differ, and priors are half of a shard.
         clips: most clips of one person, by the split; all of a split that is not named.
-        sound: whether the clips' sound goes along, which not every task hears; spectrograms do in any case.
+        sound: whether the clips' sound goes along, which not every task hears.
+        spectrograms: whether these go along; not every task hears them.
+        heard: whether the sound features of speakers who are seen go along, in a file beside the pieces.
 
     Raises:
         DataError: ``out`` holds shards already, or a clip is larger than that by itself.
@@ -63,12 +68,16 @@ def pack(
     out.mkdir(parents=True, exist_ok=True)
     with ShardWriter(out, int(most_mib * MIB), lambda names: None) as writer:
         kept: Counter[str] = Counter()
+        listed: set[str] = set()
         for record in filter(lambda record: is_kept(record.info), read(shards)):
             person, split = str(record.info["identity"]), str(record.info["split"])
             if kept[person] < (clips or {}).get(split, sys.maxsize):
                 kept[person] += 1
+                listed.add(record.name)
                 record = record if sound else replace(record, flac=None)
-                writer.add(record if every == 1 else thinned(record, every))
+                writer.add(record if every == 1 and spectrograms else thinned(record, every, spectrograms))
+    if heard:
+        write_heard((record for record in read(shards) if record.name in listed), out, every)
     pieces = sorted(out.glob("*.tar"))
     for piece in pieces:
         if piece.stat().st_size > most_mib * MIB:
@@ -76,12 +85,13 @@ def pack(
     return pieces
 
 
-def thinned(record: ClipRecord, every: int) -> ClipRecord:
+def thinned(record: ClipRecord, every: int, spectrograms: bool = True) -> ClipRecord:
     """A clip of whose frames all but every ``every``-th count as not seen, which codes to almost nothing."""
     priors = Priors.decode(record.priors)
     before = np.arange(len(priors.seen)) // every * every
     seen = priors.seen & (before == np.arange(len(before)))
     thin = replace(priors, seen=seen, mesh=priors.mesh[before], segmentation=priors.segmentation[before])
+    thin = thin if spectrograms else replace(thin, mel=None)
     return replace(record, priors=thin.encode())
 
 
@@ -184,7 +194,9 @@ def arguments() -> argparse.ArgumentParser:
     verb.add_argument("--most-mib", type=float, default=48, help="size of a piece; the checkout travels beside it")
     verb.add_argument("--every", type=int, default=1, help="keep every so many frames")
     verb.add_argument("--clips", action="append", default=[], type=_limit, help="SPLIT=N: most clips of one person")
-    verb.add_argument("--no-sound", action="store_true", help="leave the sound out; spectrograms stay")
+    verb.add_argument("--no-sound", action="store_true", help="leave the sound out")
+    verb.add_argument("--heard", action="store_true", help="take the sound features of speakers who are seen along")
+    verb.add_argument("--no-spectrograms", action="store_true", help="leave the spectrograms out")
     verb = verbs.add_parser("train", help="train until the time is nearly over")
     verb.add_argument("recipe", type=Path)
     verb.add_argument("--data", type=Path, required=True, help="folder of pieces")
@@ -215,6 +227,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 every=options.every,
                 clips=dict(options.clips),
                 sound=not options.no_sound,
+                spectrograms=not options.no_spectrograms,
+                heard=options.heard,
             ):
                 print(f"{piece}: {piece.stat().st_size / MIB:.1f} MiB")
         elif options.verb == "train":

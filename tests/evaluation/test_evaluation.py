@@ -19,7 +19,7 @@ from visavis.audio.mel import RATE_HZ
 from visavis.core.errors import ConfigError, DataError, OutputError, WeightsError
 from visavis.drawn.synthetic import TalkingFace, write_clip
 from visavis.evaluation import networks
-from visavis.evaluation.clip import read_clip, read_sound
+from visavis.evaluation.clip import ClipFrames, read_clip, read_sound
 from visavis.evaluation.columns import COLUMNS
 from visavis.evaluation.measure import ClipMeasure
 from visavis.evaluation.metrics import inception, video
@@ -32,6 +32,7 @@ from visavis.evaluation.sheet import contact_sheet
 from visavis.evaluation.suite import evaluate
 from visavis.evaluation.window import liveliest
 from visavis.face.tracker import FaceTracker
+from visavis.media.frame import Pixels
 
 SECONDS = 0.96
 FRAMES = 24
@@ -185,6 +186,12 @@ def test_frechet_metrics_are_of_the_networks_found_in_the_folder(
         assert "sha256" in report["networks"][name]
 
 
+def true_pictures(clip: ClipFrames) -> dict[Fraction, Pixels]:
+    """What a perfect model would make of a clip."""
+    window = clip.window.frames if clip.window is not None else []
+    return {seen.observation.time: seen.observation.picture for seen in [*clip.driving, *window]}
+
+
 def test_identity_of_a_picture_to_itself_is_exact(dataset: Path):
     """Any network will do: what is checked is which pictures are compared."""
 
@@ -196,8 +203,8 @@ def test_identity_of_a_picture_to_itself_is_exact(dataset: Path):
     networks = MetricNetworks(identity=Pretend())  # type: ignore[arg-type]
     with FaceTracker(video=False) as tracker:
         measure = ClipMeasure(clip, clip.source, Protocol.SAME, networks, tracker)
-        copied, _ = measure.measure(lambda driving: clip.source.observation.picture)
-        real, _ = measure.measure(lambda driving: driving.picture)
+        copied, _ = measure.measure(dict.fromkeys(clip.times, clip.source.observation.picture))
+        real, _ = measure.measure(true_pictures(clip))
     means = [{name: total / count for name, (total, count) in one.sums.items()} for one in (copied, real)]
     assert means[0]["csim"] == pytest.approx(1)
     assert means[0]["aed"] > 0.1
@@ -219,8 +226,8 @@ def test_the_second_landmark_network_is_shown_truth_and_output_and_may_miss_a_fa
     black = np.zeros((256, 256, 3), np.uint8)
     with FaceTracker(video=False) as tracker:
         measure = ClipMeasure(clip, clip.source, Protocol.SAME, networks, tracker)
-        copied, _ = measure.measure(lambda driving: clip.source.observation.picture)
-        nothing, _ = measure.measure(lambda driving: black)
+        copied, _ = measure.measure(dict.fromkeys(clip.times, clip.source.observation.picture))
+        nothing, _ = measure.measure(dict.fromkeys(clip.times, black))
     total, count = copied.sums["lmd68"]
     assert (total / count, copied.no_face68) == (pytest.approx((48 * 5 + 20 * 10) / 68), 0)
     assert copied.sums["lmd68_mouth"] == (pytest.approx(10 * count), count)
@@ -254,7 +261,7 @@ def test_sync_is_scored_on_consecutive_frames_with_the_sound_of_just_that_time(d
     networks = MetricNetworks(vsync=scorer)
     with FaceTracker(video=False) as tracker:
         measure = ClipMeasure(clip, clip.source, Protocol.SAME, networks, tracker, speech=speech)
-        result, _ = measure.measure(lambda driving: driving.picture)
+        result, _ = measure.measure(true_pictures(clip))
     if not speech:
         assert not scorer.given
         return

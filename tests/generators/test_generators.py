@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.generators.base import Generator, Person
+from visavis.generators.headgan.config import HeadganConfig
+from visavis.generators.headgan.generator import HeadganGenerator
+from visavis.generators.headgan.motion import face_motion
 from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
 from visavis.media.frame import Pixels
 from visavis.motion.keypoints import KeypointMotion
@@ -29,13 +33,17 @@ from visavis.weights.checkpoint import save
 
 
 def make_avfr(**changes: Any) -> AvfrGenerator:
-    from dataclasses import replace
-
     generator = AvfrGenerator(replace(AvfrConfig.tiny(), **changes))
     if generator.config.mesh_motion:
         generator.network.mesh_model.mean.copy_(torch.from_numpy(tiny_mesh()))
         generator.network.mesh_model.basis.normal_(std=0.01)
     return generator
+
+
+def make_headgan(**changes: Any) -> HeadganGenerator:
+    from dataclasses import replace
+
+    return HeadganGenerator(replace(HeadganConfig.tiny(), **{"sound": 0, "hidden": 16, **changes}))
 
 
 MAKERS: dict[str, Callable[[], Any]] = {
@@ -49,6 +57,13 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "avfr without identity": lambda: make_avfr(identity_aware=False),
     "avfr without jacobians": lambda: make_avfr(jacobians=False),
     "keypoint": lambda: KeypointGenerator(KeypointConfig.tiny()),
+    "headgan": lambda: make_headgan(),
+    "headgan that hears": lambda: make_headgan(sound=300),
+    "headgan without layers": lambda: make_headgan(layers=False),
+    "headgan as published": lambda: make_headgan(
+        fold=1, mesh_flow=False, irises=False, residual=False, composite=False, layers=False, sound_code=0
+    ),
+    "headgan without memory": lambda: make_headgan(memory=0),
 }
 
 
@@ -118,8 +133,8 @@ def test_all_motion_that_is_needed_fits_in_the_vector(generator: Generator):
     assert np.array_equal(ready.render(received, heard), ready.render(motions, heard))
 
 
-def test_motion_is_carried_from_one_person_to_another_and_back_to_the_start(generator: Generator):
-    """A driver who does not move from the start frame leaves the source as it is, for keypoints at least."""
+def test_motion_is_carried_from_one_person_to_another(generator: Generator):
+    """Whatever the kind: the result is of the same layout, finite, and what belongs to the person stays."""
     kind, size = generator.kind, generator.size
     source, start, driving = (generator.analyse(observation(seed, size)) for seed in (0, 1, 2))
     for mode in Mode:
@@ -168,8 +183,27 @@ def test_it_saves_and_loads_exactly(generator: Any, tmp_path: Path):
     assert np.array_equal(rendered(generator), rendered(again))
 
 
+def forward_headgan(generator: HeadganGenerator, driving: int) -> torch.Tensor:
+    """The same of a 3D face."""
+    network, size = generator.network, generator.size
+    seen = [observation(seed, size) for seed in (0, driving)]
+    faces = [generator._vertices(generator.analyse(one)) for one in seen]
+    there, points = (torch.from_numpy(vertices)[None] for vertices in faces)
+    source, index = (generator._seen(vertices) for vertices in faces)
+    face, moved = (generator._pictures(i[:, None], v[None]) for i, v in zip((source, index), faces, strict=True))
+    assert seen[0].segmentation is not None
+    person = torch.from_numpy(seen[0].segmentation / np.float32(255))[None, None]
+    still = network.encode(as_tensor(seen[0].picture), face, person)
+    window = moved.repeat(1, generator.memory + 1, 1, 1)
+    motion = face_motion(index, points, there, generator._triangles)
+    heard = torch.linspace(-1, 1, generator.config.sound)[None] if generator.config.sound else None
+    return network.render(still, window, motion, heard).picture
+
+
 def forward(generator: Any, driving: int = 1) -> torch.Tensor:
     """The training path, from pixels to picture, with gradients."""
+    if isinstance(generator, HeadganGenerator):
+        return forward_headgan(generator, driving)
     network, size = generator.network, generator.size
     pictures, priors, meshes, drawings, mels = [], [], [], [], []
     for seed in (0, driving):

@@ -9,7 +9,7 @@ import torch
 
 from visavis.core.errors import ConfigError
 from visavis.generators.avfr.config import AvfrConfig
-from visavis.generators.avfr.layers import Layers, blend, fill_behind
+from visavis.nn.composite import Layers, blend, fill_behind
 from visavis.training.losses import choice_l1
 
 

@@ -149,13 +149,13 @@ def late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_face_that_comes_late_is_waited_for(late: Path):
     with VideoReader(late) as reader, Analyser(()) as analyser:
-        times = [seen.frame.time for seen in seen_ahead(late, reader, analyser)]
+        times = [seen.frame.time for seen in seen_ahead(reader, analyser)]
     assert 2.4 <= times[0] <= 3.4
     assert times == [times[0] + Fraction(k, 5) for k in range(len(times))]
     assert times[-1] - times[0] == Fraction(2, 5)
     missing = pytest.raises(FaceError, match="face number 1 was not found in any frame")
     with VideoReader(late) as reader, Analyser((), face=1) as analyser, missing:
-        list(seen_ahead(late, reader, analyser, which=1))
+        list(seen_ahead(reader, analyser, which=1))
 
 
 def test_a_clip_begins_with_its_face(late: Path):

@@ -14,6 +14,7 @@ from visavis.face.tracker import FaceTracker
 from visavis.generators.base import Prior
 from visavis.media.frame import Frame
 from visavis.media.reader import VideoReader
+from visavis.media.twice import TwiceReader
 from visavis.media.writer import VideoWriter
 from visavis.pipelines.look_ahead import find_source, look_ahead
 
@@ -29,7 +30,8 @@ def test_the_start_frame_is_found_as_the_stream_will_track_it(seed: int, tmp_pat
         tracked = [tracker.find(frame.pixels) for frame in frames]
         face = tracked[25]
         assert face is not None
-        found_ahead = look_ahead(clip, face.mesh, [Prior.MESH], 64, crop=False)
+        with TwiceReader(clip) as reader:
+            found_ahead = look_ahead(reader, face.mesh, [Prior.MESH], 64, crop=False)
         start, crop = found_ahead.start, found_ahead.crop
         assert start is not None and start.mesh is not None
         assert len(found_ahead.meshes) == len(frames[::3])
@@ -52,7 +54,7 @@ def test_a_source_video_gives_its_best_frame_and_not_its_first(tmp_path: Path):
     with VideoWriter(clip, size=(256, 256), fps=Fraction(25)) as writer:
         for number, pose in enumerate(poses):
             writer.write(Frame(draw(256, 3, pose), Fraction(number, 25)))
-    found = find_source(clip)
+    (found,) = find_source(clip)
     assert found.frame.time == Fraction(6, 25)
 
 
@@ -65,7 +67,8 @@ def test_what_is_known_beforehand_reaches_the_first_frame(tmp_path: Path):
     with FaceTracker(video=False) as tracker:
         face = tracker.find(first.pixels)
     assert face is not None
-    ahead = look_ahead(clip, face.mesh, [Prior.MESH], 64, crop=False)
+    with TwiceReader(clip) as reader:
+        ahead = look_ahead(reader, face.mesh, [Prior.MESH], 64, crop=False)
     meshes = np.stack(ahead.meshes)
     assert meshes.shape == (9, 478, 3)
     assert np.abs(meshes[:, :468, :2]).max() < 1

@@ -6,16 +6,22 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from made import made_shards
+from visavis.audio.speech import SIZE
+from visavis.core.errors import DataError
 from visavis.data.shards import Priors, read
 from visavis.training.checkpoint import last_checkpoint
+from visavis.training.data import heard
+from visavis.training.data.gaps import bridged
 from visavis.training.run import train
 from visavis.weights.checkpoint import load
 
@@ -136,3 +142,33 @@ def test_pieces_of_different_checkpoints_are_not_joined(
     (tmp_path / "back/run.000").write_bytes(bytes(100_000))
     assert lease.main(["unpack", str(tmp_path / "back"), "-o", str(tmp_path / "home")]) == 1
     assert "do not belong together" in capsys.readouterr().err
+
+
+def test_a_thinned_clip_still_has_frames_in_a_row():
+    """What was left out lies between what was kept; a face that was lost for longer stays lost."""
+    seen = np.array([1, 0, 1, 0, 0, 1, 0], bool)
+    mesh = np.arange(7, dtype=np.float32)[:, None, None] ** 2 * np.ones((1, 478, 3), np.float32)
+    found = bridged(Priors(seen, mesh, np.zeros((7, 64, 64), np.uint8), None))
+    assert found.seen.tolist() == [True, True, True, False, False, True, False]
+    assert found.mesh[1, 0, 0] == 2
+    assert np.array_equal(found.mesh[2:], mesh[2:])
+
+
+def test_what_was_heard_travels_beside_the_pieces(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Every other frame's features, of speakers alone, and what is read is what was written."""
+    records = [replace(record, info={**record.info, "sound_is_speech": n > 0}) for n, record in enumerate(read(shards))]
+    told = {
+        record.name: np.random.default_rng(n).normal(size=(9, SIZE)).astype(np.float32)
+        for n, record in enumerate(records)
+    }
+    monkeypatch.setattr(heard, "_computed", lambda: lambda one: told[one.name] if one.info["sound_is_speech"] else None)
+    assert heard.write_heard(records, tmp_path, 2) == len(records) - 1
+    look_up = heard.heard(tmp_path)
+    assert look_up(records[0]) is None
+    for record in records[1:]:
+        found = look_up(record)
+        assert found is not None
+        np.testing.assert_allclose(found[:9:2], told[record.name][::2], atol=2e-3)
+    (tmp_path / heard.FILE).write_bytes(b"nothing")
+    with pytest.raises(DataError, match="damaged"):
+        heard.heard(tmp_path)

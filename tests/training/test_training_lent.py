@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_efficientnet import invented_table
 
 from made import made_shards
+from made_tables import invented_table
 from visavis.core.errors import ConfigError
 from visavis.face.mirror import mirror_mesh
 from visavis.generators.avfr.config import AvfrConfig

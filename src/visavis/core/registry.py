@@ -10,6 +10,7 @@ from visavis.core.errors import WeightsError
 #: Family name to ``module:class`` of its generator.
 FAMILIES = {
     "avfr": "visavis.generators.avfr.generator:AvfrGenerator",
+    "headgan": "visavis.generators.headgan.generator:HeadganGenerator",
     "keypoint": "visavis.generators.keypoint:KeypointGenerator",
 }
 

@@ -37,12 +37,16 @@ def is_container(start: bytes) -> bool:
 
 def decoder(path: Path) -> cv2.VideoCapture:
     """OpenCV's decoder of a file, by FFmpeg alone, which says nothing of its own where it cannot."""
-    before = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    # Not every build of OpenCV has a log of its own to silence.
+    quiet = hasattr(cv2, "getLogLevel") and hasattr(cv2, "setLogLevel")
+    before = cv2.getLogLevel() if quiet else 0
+    if quiet:
+        cv2.setLogLevel(0)
     try:
         return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     finally:
-        cv2.setLogLevel(before)
+        if quiet:
+            cv2.setLogLevel(before)
 
 
 class ClipPictures:

@@ -14,7 +14,8 @@ from visavis.face.align import whole
 from visavis.face.types import Observation
 from visavis.generators.base import Generator
 from visavis.media.frame import Pixels
-from visavis.media.reader import SoundReader, VideoReader
+from visavis.media.reader import SoundReader
+from visavis.media.twice import TwiceReader
 from visavis.motion.kind import Mode
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.look_ahead import look_ahead
@@ -47,10 +48,10 @@ def driven(
         FaceError: no frame of the clip shows a face.
     """
     assert source.mesh is not None
-    ahead = look_ahead(clip, source.mesh, ALL_PRIORS, SIZE, crop=False)
     made: dict[ModelName, Pictures] = {model: {} for model in models}
     with ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(clip))
+        reader = stack.enter_context(TwiceReader(clip))
+        ahead = look_ahead(reader, source.mesh, ALL_PRIORS, SIZE, crop=False)
         analyser = stack.enter_context(Analyser(ALL_PRIORS))
         renderings: dict[ModelName, Rendering] = {}
         for model, generator in models.items():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from visavis.face.mesh import LEFT_EYE, RIGHT_EYE, to_pixels
 from visavis.face.model3d import rotation_matrices
-from visavis.face.types import MESH_POINTS
+from visavis.face.types import MESH_POINTS, SKIN_POINTS
 
 Array = NDArray[np.float32]
 
@@ -60,12 +60,31 @@ def irises(points: Array, camera: Array, gaze: Array) -> tuple[Array, Array]:
     Returns:
         Middles ``float32 [2, 2]`` in crop coordinates, and radii ``float32 [2]``.
     """
-    outer, inner = (points[[pair[which] for pair in CORNERS]] for which in (0, 1))
-    half = np.linalg.norm(outer - inner, axis=-1) / 2
-    turn = rotation_matrices(camera[3:6])
-    flat = np.concatenate([gaze * half[:, None], -FRONT * half[:, None]], 1)
-    middles = (outer + inner) / 2 + flat @ turn.T
-    return middles[:, :2].astype(np.float32), np.asarray(RADIUS * half, np.float32)
+    middles = with_irises(points[:SKIN_POINTS], camera, gaze)[SKIN_POINTS:]
+    half = [np.linalg.norm(points[outer] - points[inner]) / 2 for outer, inner in CORNERS]
+    return middles[:, :2], RADIUS * np.array(half, np.float32)
+
+
+def with_irises(points: Array, cameras: Array, gaze: Array) -> Array:
+    """Posed faces with the middles of their irises as two more vertices, right and left.
+
+    Args:
+        points: ``float32 [..., 468, 3]`` in crop coordinates.
+        cameras: ``float32 [..., 6]`` that posed them.
+        gaze: ``float32 [..., 2, 2]``.
+
+    Returns:
+        ``float32 [..., 470, 3]``.
+    """
+    outer, inner = (points[..., [pair[which] for pair in CORNERS], :] for which in (0, 1))
+    half = np.linalg.norm(outer - inner, axis=-1, keepdims=True) / 2
+    away = np.concatenate([gaze * half, -FRONT * half], -1) @ np.swapaxes(rotation_matrices(cameras[..., 3:6]), -1, -2)
+    return np.concatenate([points, (outer + inner) / 2 + away], -2).astype(np.float32)
+
+
+def eye_triangles(triangles: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which triangles ``[T, 3]`` of the mesh fill an eye between its lids, ``bool [T]``."""
+    return np.any([np.isin(triangles, ring).all(1) for ring in _RINGS], 0)
 
 
 def iris_mask(points: Array, camera: Array, gaze: Array, size: int) -> NDArray[np.bool_]:

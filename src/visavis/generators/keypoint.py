@@ -272,13 +272,11 @@ class KeypointGenerator(NetworkGenerator[FirstOrderModel, EncodedSource]):
         """Encode the source."""
         picture = self._picture(references[0])
         motion = self.network.detect(picture)
-        with self.engine.autocast():
-            return self.network.encode(picture, motion)
+        return self.network.encode(picture, motion)
 
     def _render(self, person: EncodedSource, motions: Sequence[Motion], sound: NDArray[np.float32] | None) -> Tensor:
         """Render one frame; no sound is heard."""
-        with self.engine.autocast():
-            return self.network.render(person, KeypointMotion.of(motions[-1], self.device)).picture.float()
+        return self.network.render(person, KeypointMotion.of(motions[-1], self.device)).picture.float()
 
     @staticmethod
     def gmac_of(network: nn.Module) -> dict[str, dict[str, float]]:

@@ -31,7 +31,8 @@ class NetworkGenerator(ABC, Generic[NetworkT, PreparedT]):
     """Base of generators: families say what is computed, this says where and how.
 
     A family writes ``new_network``, ``from_checkpoint``, ``plain_config``, ``size``, ``kind``, ``gmac_of`` and the
-    three steps ``_analyse``, ``_prepare`` and ``_render``, in which gradients are off and denormals flushed.
+    three steps ``_analyse``, ``_prepare`` and ``_render``, in which gradients are off and denormals flushed. The last
+    two run in the engine's precision; analysis is in float32, since reduced precision moves places.
 
     Args:
         network: of the family.
@@ -99,7 +100,7 @@ class NetworkGenerator(ABC, Generic[NetworkT, PreparedT]):
 
     @abstractmethod
     def _render(self, person: PreparedT, motions: Sequence[Motion], sound: NDArray[np.float32] | None) -> Tensor:
-        """One picture ``float32 [1, 3, S, S]`` in [0, 1]."""
+        """One picture ``float [1, 3, S, S]`` in [0, 1]."""
 
     def analyse(self, observation: Observation) -> Motion:
         """Return the motion of one observation."""
@@ -111,7 +112,7 @@ class NetworkGenerator(ABC, Generic[NetworkT, PreparedT]):
         if not self.references.least <= len(references) <= self.references.most:
             least, most = self.references
             raise ValueError(f"{self.family} takes {least} to {most} references, got {len(references)}")
-        with self.engine.computing():
+        with self.engine.computing(), self.engine.autocast():
             return _Ready(self, self._prepare(references))
 
     def fold(self) -> None:
@@ -145,5 +146,5 @@ class _Ready(Generic[PreparedT]):
         generator = self._generator
         if len(motions) != generator.memory + 1:
             raise ValueError(f"{generator.family} renders {generator.memory + 1} motions, got {len(motions)}")
-        with generator.engine.computing():
+        with generator.engine.computing(), generator.engine.autocast():
             return to_pixels(generator._render(self._prepared, motions, sound))

@@ -22,12 +22,17 @@ from visavis.motion.amounts import UNCHANGED, Amounts, Edits
 from visavis.motion.edits import edited_shape
 from visavis.motion.kind import Carrier, Meshes, Mode, refuse_amounts, refuse_edits
 from visavis.motion.layout import PIXEL, Layout, Motion, Part
-from visavis.motion.morphable_transfer import MorphableTransfer, Rest
+from visavis.motion.morphable_transfer import MorphableTransfer, whole_shape
+from visavis.motion.shape import ShapeTransfer
 
 Array = NDArray[np.float32]
 _LESS = "motion of this model tells parts of the face apart by no mesh; head and expression alone can be scaled"
 _HEAD_ALONE = "motion of this model tells parts of the face apart by no mesh; yaw, pitch and roll alone can be edited"
 _NOISE = 0.01  # of a coefficient, in standard deviations; with it every measure can be reached
+# Where the picture changes by about one pixel of 256, of a face that is half as wide: a coefficient moves all of a face
+# a little or some of it more, and half an eye is some 15 pixels wide.
+_COEFFICIENT_PIXEL, _IRIS_PIXEL = 0.15, 1 / 15
+_ALIKE = 0.6  # in absolute motion, how far the source's resting shape may go towards the driver's
 _EVERY = 8  # mesh points between two that are told of
 
 
@@ -58,12 +63,16 @@ class MorphableFace(Protocol):
         """Faces ``float32 [..., V, 3]`` in crop coordinates."""
 
 
-def morphable_layout(identity: int, expression: int) -> Layout:
-    """Identity, which stays the person's, then expression, then ``tx, ty, log scale, rotation vector (3)``."""
+def morphable_layout(identity: int, expression: int, *, gaze: bool = False) -> Layout:
+    """Identity, which stays the person's, then expression, then ``tx, ty, log scale, rotation vector (3)``.
+
+    With gaze, then where the irises are (:mod:`visavis.face.gaze`).
+    """
     parts = (
-        Part("identity", (identity,), "coefficient", PIXEL, held=True),
-        Part("expression", (expression,), "coefficient", PIXEL),
+        Part("identity", (identity,), "coefficient", _COEFFICIENT_PIXEL, held=True),
+        Part("expression", (expression,), "coefficient", _COEFFICIENT_PIXEL),
         Part("camera", (CAMERA_VALUES,), "mixed", PIXEL),
+        *((Part("gaze", (2, 2), "ratio", _IRIS_PIXEL),) if gaze else ()),
     )
     return Layout("morphable", parts)
 
@@ -76,29 +85,39 @@ class MorphableKind:
         identity, expression: numbers of coefficients.
         face: the face model that they are of, by which lips, lids and brows are told apart and a resting expression is
             known; None where there is none.
-        expressions_of: expression coefficients ``[T, n_exp]`` of meshes that are known beforehand; None where they
+        shapes_of: identity and expression ``[T, n_id + n_exp]`` of meshes that are known beforehand; None where they
             are learned from the frames alone.
+        gaze: whether the motion says where the eyes look; they look where the driver's do.
     """
 
     identity: int
     expression: int
     face: MorphableFace | None = None
-    expressions_of: Callable[[Meshes], Array] | None = None
+    shapes_of: Callable[[Meshes], Array] | None = None
+    gaze: bool = False
 
     @cached_property
     def layout(self) -> Layout:
         """See :func:`morphable_layout`."""
-        return morphable_layout(self.identity, self.expression)
+        return morphable_layout(self.identity, self.expression, gaze=self.gaze)
 
     def space_of(self, motion: Motion) -> ExpressionSpace | None:
         """Expressions in the expression coefficients, measured on the face of one identity."""
         if self.face is None:
             return None
         shape = self.face.mean + np.einsum("n,npd->pd", motion["identity"], self.face.identity)
-        measures = Measures.of(LinearFaceModel(np.asarray(shape, np.float32), self.face.expression))
-        variance = self.face.expression_scale.astype(np.float64) ** 2
-        variance += _NOISE**2 * variance.mean()
-        return ExpressionSpace(measures, np.diag(variance), np.diag(1 / variance), packaged())
+        model = LinearFaceModel(np.asarray(shape, np.float32), self.face.expression)
+        return _space(model, self._variance(self.face))
+
+    def _whole_space(self, face: MorphableFace) -> ExpressionSpace:
+        """Expressions in identity and expression coefficients together: both are measured, expression alone moves."""
+        model = LinearFaceModel(face.mean, np.concatenate([face.identity, face.expression]))
+        return _space(model, np.concatenate([np.zeros(self.identity), self._variance(face)]))
+
+    @staticmethod
+    def _variance(face: MorphableFace) -> NDArray[np.float64]:
+        variance = face.expression_scale.astype(np.float64) ** 2
+        return np.asarray(variance + _NOISE**2 * variance.mean(), np.float64)
 
     def carrier(
         self,
@@ -111,20 +130,26 @@ class MorphableKind:
     ) -> Carrier:
         """The camera moves as the driver's (relative) or is turned as it is (absolute).
 
-        With a face model relative motion adds the driver's change from rest to the source's rest, since a person at
-        rest has an expression, too; absolute motion takes the driver's expression as it is, as the paper does.
+        With a face model the expression is the driver's change from rest on the source at rest, with lips and lids as
+        open as the driver's (:class:`visavis.motion.shape.ShapeTransfer`): equation 1 alone would leave lips of another
+        person's face apart or crossed by up to five pixels, and give it the driver's resting expression.
         """
-        space = self.space_of(source) if amounts.of_face else None
-        if space is None and (amounts.lips, amounts.eyes, amounts.brows, amounts.blink) != (1, 1, 1, 1):
-            refuse_amounts(amounts, _LESS)
-        rests: tuple[Rest, Rest] | None = None
-        if self.face is not None and mode is Mode.RELATIVE:
-            own, theirs = (Rest(self.face.rest_scale, self.face.expression_scale) for _ in range(2))
-            own.add(source["expression"][None])
-            if len(ahead) and self.expressions_of is not None:
-                theirs.add(self.expressions_of(ahead))
-            rests = own, theirs
-        return MorphableTransfer(source, start, mode, rests=rests, space=space, amounts=amounts)
+        if self.face is None:
+            if (amounts.lips, amounts.eyes, amounts.brows, amounts.blink) != (1, 1, 1, 1):
+                refuse_amounts(amounts, _LESS)
+            return MorphableTransfer(source, start, mode, shape=None, amounts=amounts)
+        known = np.zeros((0, self.identity + self.expression), np.float32)
+        if len(ahead) and self.shapes_of is not None:
+            known = self.shapes_of(ahead)
+        shape = ShapeTransfer(
+            self._whole_space(self.face),
+            whole_shape(source),
+            known.astype(np.float64),
+            towards_driver=_ALIKE if mode is Mode.ABSOLUTE else 0.0,
+            amounts=amounts,
+            person=self.identity,
+        )
+        return MorphableTransfer(source, start, mode, shape=shape, amounts=amounts)
 
     def edited(self, motion: Motion, edits: Edits, source: Motion | None = None) -> Motion:
         """Turn the head and change the expression."""
@@ -146,3 +171,9 @@ class MorphableKind:
             return None
         found = self.face.points(motion["camera"], motion["identity"], motion["expression"])
         return np.ascontiguousarray(found[::_EVERY, :2])
+
+
+def _space(model: LinearFaceModel, variance: NDArray[np.float64]) -> ExpressionSpace:
+    """Expressions whose coefficients vary each by itself; those without variance stay, whatever they are."""
+    inverse = np.divide(1.0, variance, out=np.zeros_like(variance), where=variance > 0)
+    return ExpressionSpace(Measures.of(model), np.diag(variance), np.diag(inverse), packaged())

@@ -44,6 +44,7 @@ class ShapeTransfer:
         look_ahead: ``[T, n]``, those of driving frames that are known beforehand; the more the better, may be none.
         towards_driver: by how much, as a norm of coefficients, the source at rest may take the driver's shape.
         amounts: how much of the driver's movement counts.
+        person: how many of the first coefficients belong to the person: they are measured, but stay the source's.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class ShapeTransfer:
         *,
         towards_driver: float = 0.0,
         amounts: Amounts = UNCHANGED,
+        person: int = 0,
     ) -> None:
         self._space, self._towards_driver, self._amounts = space, towards_driver, amounts
+        self._carried = np.arange(len(source)) >= person
         known = np.asarray(look_ahead, np.float64).reshape(-1, len(source))
         measured = space.measures(source)
         self._open = [usual_opening(float(measured[eye].mean())) for eye in _EYES]
@@ -80,10 +83,10 @@ class ShapeTransfer:
         self._learn(driving, gaps)
         assert self._driver_rest is not None
         rest = self.source_rest
-        apart = self._driver_rest - rest
+        apart = self._carried * (self._driver_rest - rest)
         norm = float(np.linalg.norm(apart))
         rest = rest + apart * (min(self._towards_driver, norm) / max(norm, 1e-9))
-        change = driving - self._driver_rest
+        change = self._carried * (driving - self._driver_rest)
         change *= min(1.0, _STRANGEST / max(self._space.strangeness(change), 1e-9))
         shape = rest + change if not self._amounts.of_face else self._by_amounts(rest, change)
         return self._within_limits(shape, self._gaps(gaps))

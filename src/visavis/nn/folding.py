@@ -39,7 +39,7 @@ class FoldedSpade(nn.Module):
         gamma, beta = spade.gamma_beta.weight.chunk(2)
         assert spade.gamma_beta.bias is not None
         gamma_bias, beta_bias = spade.gamma_beta.bias.chunk(2)
-        scale, scale_bias = gamma * each[:, None, None, None], (1 + gamma_bias) * each
+        scale, scale_bias = gamma * each[:, None, None, None], (spade.one + gamma_bias) * each
         self.shared = spade.shared
         # Two convolutions: halves of one result lie strewn in memory, and all that follows would run slowly.
         self.scale = _like(spade.gamma_beta, scale, scale_bias)

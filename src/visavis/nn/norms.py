@@ -16,6 +16,9 @@ class Spade(nn.Module):
         kernel: kernel of both convolutions; 1 where the condition is already a feature map.
     """
 
+    #: What is added to the convolved gamma.
+    one = 1.0
+
     def __init__(self, channels: int, condition_channels: int, hidden: int, kernel: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=False)

@@ -23,5 +23,5 @@ def grey_as_tensor(grey: NDArray[np.uint8], device: torch.device | str = "cpu") 
 
 def to_pixels(picture: Tensor) -> Pixels:
     """Turn ``float [1, 3, S, S]`` in [0, 1] into ``uint8 [S, S, 3]``."""
-    array = picture[0].permute(1, 2, 0).clamp(0, 1).mul(255).round().byte().cpu().numpy()
+    array = picture[0].float().permute(1, 2, 0).clamp(0, 1).mul(255).round().byte().cpu().numpy()
     return np.ascontiguousarray(array)

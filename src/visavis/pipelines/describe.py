@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from visavis.audio.recogniser import CharacterConfig, CharacterNetwork
 from visavis.core.config import build
 from visavis.core.registry import FAMILIES
 from visavis.enhance.interpolation import BetweenConfig, Interpolator
@@ -21,10 +22,11 @@ from visavis.weights.checkpoint import check_fits, load, sha256
 from visavis.weights.network import outlined
 from visavis.weights.store import packaged, resolve
 
-_Single = FaceModelTensors | FaceNetwork | Interpolator | Enlarger | MouthSync
+_Single = CharacterNetwork | FaceModelTensors | FaceNetwork | Interpolator | Enlarger | MouthSync
 
 #: Networks that are no generators: shape, class.
 _SINGLE: dict[str, tuple[type[Any], type[_Single]]] = {
+    "characters": (CharacterConfig, CharacterNetwork),
     "face": (FaceConfig, FaceNetwork),
     "face-model": (FaceModelConfig, FaceModelTensors),
     "between": (BetweenConfig, Interpolator),

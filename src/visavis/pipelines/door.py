@@ -18,7 +18,7 @@ from visavis.nn.engine import Engine
 from visavis.pipelines import reenact
 from visavis.pipelines.analyse import Analyser, Seen
 from visavis.pipelines.load import load_generator
-from visavis.pipelines.look_ahead import find_source, observe_source
+from visavis.pipelines.look_ahead import find_source, observe_sources
 from visavis.pipelines.reenact import Tally
 from visavis.pipelines.render import SoundAt
 from visavis.weights.store import DEFAULT_MODEL
@@ -68,9 +68,9 @@ class Reenactor:
         self._amounts, self._edits = Amounts.parse(amounts), Edits.parse(edits)
         self._mode, self._crop, self._face = Mode(motion), crop, face
         self._generator = load_generator(model, engine)
-        seen = _seen(source, face) if isinstance(source, Frame) else find_source(Path(source), face)
-        square = crop_for([seen.face], *seen.frame.pixels.shape[:2], crop=crop)
-        self._source = observe_source(seen, square, self._generator)
+        most = self._generator.references.most
+        seen = [_seen(source, face)] if isinstance(source, Frame) else find_source(Path(source), face, most)
+        _, (self._source, *self._others) = observe_sources(seen, self._generator, crop)
         self.tally = Tally()
 
     @property
@@ -94,7 +94,12 @@ class Reenactor:
         if isinstance(driving, (Path, str)):
             sound, driving = sound or driving, read_frames(driving)
         person = reenact.Reenactor(
-            self._generator, self._source, mode=self._mode, amounts=self._amounts, edits=self._edits
+            self._generator,
+            self._source,
+            others=self._others,
+            mode=self._mode,
+            amounts=self._amounts,
+            edits=self._edits,
         )
         self.tally = person.tally
         with ExitStack() as stack:

@@ -12,18 +12,20 @@ from pathlib import Path
 
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import MediaError
-from visavis.face.align import crop_for
+from visavis.generators.base import Generator
 from visavis.media.frame import Frame, Pixels
 from visavis.media.provenance import marks
-from visavis.media.reader import MediaInfo, SoundReader, VideoReader
+from visavis.media.reader import MediaInfo, SoundReader
+from visavis.media.twice import TwiceReader
 from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
 from visavis.motion.amounts import UNCHANGED, UNEDITED, Amounts, Edits
 from visavis.motion.kind import Mode
 from visavis.nn.engine import Engine
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import load_generator
-from visavis.pipelines.look_ahead import find_source, look_ahead, observe_source
+from visavis.pipelines.look_ahead import find_source, look_ahead, observe_sources
 from visavis.pipelines.reenact import STAGES, Reenactor
+from visavis.pipelines.render import SoundAt
 from visavis.pipelines.seen import check_moving
 from visavis.weights.store import DEFAULT_MODEL
 
@@ -117,28 +119,25 @@ def reenact_file(
     check_output(output, inputs, force=options.force, kinds=VIDEO_KINDS)
     check_moving(driving)
     with ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(driving))
-        sound = _sound_file(driving, options)
-        still = find_source(source, options.source_face)
+        reader = stack.enter_context(TwiceReader(driving))
         generator = load_generator(options.model, options.engine)
-        source_crop = crop_for([still.face], *still.frame.pixels.shape[:2], crop=options.crop)
-        observed = observe_source(still, source_crop, generator)
+        sound, sound_at = _sound(driving, options, generator, stack)
+        stills = find_source(source, options.source_face, generator.references.most)
+        still = stills[0]
+        source_crop, (observed, *others) = observe_sources(stills, generator, options.crop)
         ahead = look_ahead(
-            driving, still.face.mesh, generator.needs, generator.size, face=options.driver_face, crop=options.crop
+            reader, still.face.mesh, generator.needs, generator.size, face=options.driver_face, crop=options.crop
         )
         reenactor = Reenactor(
             generator,
             observed,
+            others=others,
             start=ahead.start,
             ahead=ahead.meshes,
             mode=options.motion,
             amounts=options.amounts,
             edits=options.edits,
         )
-        sound_at = None
-        if sound is not None and generator.hears is not None:
-            chunks = stack.enter_context(SoundReader(sound, generator.hears.rate_hz))
-            sound_at = SoundWindow(chunks, generator.hears).at
         analyser = stack.enter_context(Analyser(generator.needs, face=options.driver_face))
         frame_size = _size(still.frame.pixels) if options.paste_back else (generator.size, generator.size)
         began = time.perf_counter()
@@ -194,11 +193,14 @@ def _expected_frames(info: MediaInfo) -> int | None:
     return round(info.duration * info.fps) if info.duration else None
 
 
-def _sound_file(driving: Path, options: ReenactOptions) -> Path | None:
-    path = options.audio or driving
-    with SoundReader(path) as sound:
-        if sound.has_sound:
-            return path
+def _sound(
+    driving: Path, options: ReenactOptions, generator: Generator, stack: ExitStack
+) -> tuple[Path | None, SoundAt | None]:
+    """The file whose sound goes along, and that sound as the generator hears it; None where there is none."""
+    path, hears = options.audio or driving, generator.hears
+    chunks = stack.enter_context(SoundReader(path) if hears is None else SoundReader(path, hears.rate_hz))
+    if chunks.has_sound:
+        return path, None if hears is None else SoundWindow(chunks, hears).at
     if options.audio is not None:
         raise MediaError(f"{options.audio}: has no sound in it")
-    return None
+    return None, None

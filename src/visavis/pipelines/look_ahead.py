@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from visavis.face.types import Face, Observation
 from visavis.generators.base import Generator, Prior
 from visavis.media.reader import VideoReader
 from visavis.media.still import is_picture, read_picture
+from visavis.media.twice import TwiceReader
 from visavis.pipelines.analyse import Analyser, Seen
 from visavis.pipelines.seen import no_face, seen_ahead
 
@@ -41,12 +43,16 @@ class LookAhead:
     crop: Crop
 
 
-def find_source(path: Path, which: int = 0) -> Seen:
-    """The source frame and its face: of a picture, or the one of a video's beginning that can be animated best.
+def find_source(path: Path, which: int = 0, most: int = 1) -> list[Seen]:
+    """Source frames and their faces: of a picture, or those of a video's beginning that can be animated best.
 
     Args:
         path: picture or video.
         which: which face, 0 for the largest.
+        most: how many are wanted; a picture gives one.
+
+    Returns:
+        At least one, the best first.
 
     Raises:
         FaceError: no face is found.
@@ -58,9 +64,9 @@ def find_source(path: Path, which: int = 0) -> Seen:
             if face is None:
                 height, width = frame.pixels.shape[:2]
                 raise FaceError(no_face(path, f"in the source picture ({width}x{height})", which))
-            return Seen(frame, face)
+            return [Seen(frame, face)]
         with VideoReader(path) as reader:
-            return max(seen_ahead(path, reader, analyser, which=which, every=_LOOK_EVERY), key=_readiness)
+            return nlargest(most, seen_ahead(reader, analyser, which=which, every=_LOOK_EVERY), key=_readiness)
 
 
 def _readiness(seen: Seen) -> float:
@@ -74,8 +80,23 @@ def observe_source(still: Seen, crop: Crop, generator: Generator) -> Observation
         return analyser.observe(still.frame, still.face, crop, generator.size)
 
 
+def observe_sources(stills: Sequence[Seen], generator: Generator, crop: bool | None) -> tuple[Crop, list[Observation]]:
+    """Cut every source by itself and compute what the generator needs of it.
+
+    Args:
+        stills: at least one.
+        generator: whose priors and size count.
+        crop: as for :func:`visavis.face.align.crop_for`.
+
+    Returns:
+        The first one's crop, and observations of all.
+    """
+    crops = [crop_for([still.face], *still.frame.pixels.shape[:2], crop=crop) for still in stills]
+    return crops[0], [observe_source(*both, generator) for both in zip(stills, crops, strict=True)]
+
+
 def look_ahead(
-    driving: Path, pose: Mesh, needs: Collection[Prior], size: int, *, face: int = 0, crop: bool | None = None
+    driving: TwiceReader, pose: Mesh, needs: Collection[Prior], size: int, *, face: int = 0, crop: bool | None = None
 ) -> LookAhead:
     """Look through the beginning of the driving video: its crop, the frame nearest the source's pose, all meshes.
 
@@ -83,7 +104,7 @@ def look_ahead(
     pixel, and all motion is relative to the one found here.
 
     Args:
-        driving: the video.
+        driving: the video, whose beginning is read ahead.
         pose: mesh ``[478, 3]`` of the source, in any coordinates.
         needs, size: priors and side of the start frame's observation.
         face: which face, 0 for the largest.
@@ -95,9 +116,9 @@ def look_ahead(
     faces: list[Face] = []
     nearest: Seen | None = None
     best = float("inf")
-    with VideoReader(driving) as reader, Analyser(needs, face=face) as analyser:
-        height, width = reader.info.height, reader.info.width
-        for seen in seen_ahead(driving, reader, analyser, which=face, every=_LOOK_EVERY):
+    with Analyser(needs, face=face) as analyser:
+        height, width = driving.info.height, driving.info.width
+        for seen in seen_ahead(driving, analyser, which=face, every=_LOOK_EVERY):
             faces.append(seen.face)
             distance = pose_distance(pose, seen.face.mesh)
             if distance < best:

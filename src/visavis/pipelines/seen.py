@@ -9,6 +9,7 @@ from pathlib import Path
 from visavis.core.errors import FaceError, MediaError
 from visavis.media.reader import VideoReader
 from visavis.media.still import is_picture
+from visavis.media.twice import TwiceReader
 from visavis.pipelines.analyse import Analyser, Seen
 
 _LOOK_AHEAD_S = 10
@@ -17,15 +18,14 @@ _LATE_EVERY_S = Fraction(1)
 
 
 def seen_ahead(
-    path: Path, reader: VideoReader, analyser: Analyser, *, which: int = 0, every: int = _LOOK_EVERY
+    reader: VideoReader | TwiceReader, analyser: Analyser, *, which: int = 0, every: int = _LOOK_EVERY
 ) -> Iterator[Seen]:
     """Yield frames of a video that show the face, from the first one on: ten seconds, and no further than a cut.
 
     What comes before the face may be long: after ten seconds without one, a frame a second is looked at, to the end.
 
     Args:
-        path: of the video, for messages.
-        reader: of the video, at its beginning.
+        reader: of the video, at its beginning; of one that is read twice, what is read ahead.
         analyser: that follows the face; made for this alone.
         which: the face that the analyser looks for, for messages.
         every: look at every so many frames.
@@ -36,7 +36,8 @@ def seen_ahead(
     begin: Fraction | None = None
     last: Fraction | None = None
     found = False
-    for number, frame in enumerate(reader):
+    frames = reader.ahead() if isinstance(reader, TwiceReader) else reader
+    for number, frame in enumerate(frames):
         begin = frame.time if begin is None else begin
         late = frame.time - begin > _LOOK_AHEAD_S
         if late and found:
@@ -53,7 +54,7 @@ def seen_ahead(
             found, begin = True, frame.time
         yield Seen(frame, face)
     if not found:
-        raise FaceError(no_face(path, f"in any frame ({reader.info.width}x{reader.info.height})", which))
+        raise FaceError(no_face(reader.path, f"in any frame ({reader.info.width}x{reader.info.height})", which))
 
 
 def no_face(path: Path, where: str, which: int) -> str:

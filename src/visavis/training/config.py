@@ -10,8 +10,11 @@ from typing import Any, Literal
 
 from visavis.core.config import build, check_ranges, load_toml, override
 from visavis.core.errors import ConfigError
+from visavis.training.panel import JudgeConfig
+from visavis.training.task import Task
 from visavis.training.tasks.registry import task_class
 
+_TABLES = ("model", "losses", "data", "judges")
 _BESIDE = re.compile(r"[^/\\\0]+")
 #: The most is what counts are for: beyond it they are a slip of the finger, or would fill the memory.
 _RANGES = {
@@ -33,6 +36,8 @@ class TrainConfig:
     Attributes:
         model: shape of the network, a dataclass of the task's own; None only until :func:`from_values` has built it.
         losses: weight of each loss, likewise.
+        data: how samples are drawn, likewise; None for a task without such a table.
+        judges: discriminators by name; None for a task that has none, or has them from `losses`.
         task: what is learned, a name of :mod:`visavis.training.tasks.registry`.
         steps: optimiser steps in all; `epochs` of the paper are this run's steps divided into 100 parts.
         batch: samples of one process at a time.
@@ -71,6 +76,8 @@ class TrainConfig:
 
     model: Any = None
     losses: Any = None
+    data: Any = None
+    judges: Any = None
     task: str = "avfr"
     steps: int = 20_000
     batch: int = 8
@@ -143,15 +150,42 @@ def _with_base(path: Path) -> dict[str, Any]:
 
 
 def from_values(values: Mapping[str, Any]) -> TrainConfig:
-    """Build settings from plain values; ``[model]`` and ``[losses]`` are built by the task that is named."""
+    """Build settings from plain values; their tables are built by the task that is named."""
     task = task_class(str(values.get("task", "avfr")))
-    plain = {key: value for key, value in values.items() if key not in ("model", "losses")}
+    plain = {key: value for key, value in values.items() if key not in _TABLES}
     config = build(TrainConfig, plain)
     losses: Any = build(task.losses_class, _table(values, "losses"), "losses.")
     for name, value in asdict(losses).items():
         if isinstance(value, (int, float)) and value < 0:
             raise ConfigError(f"'losses.{name}' must not be negative, not {value}")
-    return replace(config, model=_model(task, values), losses=losses)
+    return replace(
+        config, model=_model(task, values), losses=losses, data=_data(task, values), judges=_judges(task, values)
+    )
+
+
+def _data(task: type[Task], values: Mapping[str, Any]) -> Any:
+    """``[data]`` of a task that has one."""
+    if task.data_class is None:
+        if values.get("data") is not None:
+            raise ConfigError(f"unknown setting 'data': task '{values.get('task', 'avfr')}' has no such table")
+        return None
+    return build(task.data_class, _table(values, "data"), "data.")
+
+
+def _judges(task: type[Task], values: Mapping[str, Any]) -> dict[str, JudgeConfig] | None:
+    """``[judges.NAME]``: changes of the task's own judge of that name, or a new one; the task's own without a table."""
+    if task.judges is None:
+        if values.get("judges") is not None:
+            raise ConfigError(f"unknown setting 'judges': task '{values.get('task', 'avfr')}' has no such tables")
+        return None
+    if "judges" not in values:
+        return dict(task.judges)
+    table = _table(values, "judges")
+    return {name: _judge(task.judges.get(name, JudgeConfig()), name, table) for name in table}
+
+
+def _judge(usual: JudgeConfig, name: str, table: Mapping[str, Any]) -> JudgeConfig:
+    return build(JudgeConfig, {**asdict(usual), **_table(table, name)}, f"judges.{name}.")
 
 
 def _model(task: Any, values: Mapping[str, Any]) -> Any:

@@ -194,6 +194,11 @@ def discriminator_loss(real_logits: Tensor, made_logits: Tensor) -> Tensor:
     return F.softplus(-real_logits).mean() + F.softplus(made_logits).mean()
 
 
+def hinge_discriminator_loss(real_logits: Tensor, made_logits: Tensor) -> Tensor:
+    """Hinge loss of a discriminator (HeadGAN, equations 4 and 5)."""
+    return F.relu(1 - real_logits).mean() + F.relu(1 + made_logits).mean()
+
+
 def generator_adversarial_loss(made_logits: Tensor) -> Tensor:
     """The GAN term of equation 4 in its non-saturating form, which has the same fixed point and steeper gradients."""
     return F.softplus(-made_logits).mean()

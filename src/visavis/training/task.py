@@ -7,7 +7,7 @@ of how things stand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -20,6 +20,7 @@ from typing_extensions import Self
 
 if TYPE_CHECKING:
     from visavis.training.config import TrainConfig
+    from visavis.training.panel import JudgeConfig
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class Task(Protocol):
         model_class: dataclass that ``[model]`` of the settings is built from.
         losses_class: dataclass that ``[losses]`` is built from.
         presets: shapes by name, for ``preset`` in ``[model]``; the first is used where there is no ``[model]``.
+        data_class: dataclass that ``[data]`` is built from, or None where the task has no such table.
+        judges: discriminators by name, for ``[judges.NAME]``; those of them are there that the recipe names, and all
+            of them where it has no such table. None where the task has its judges from ``[losses]``, or none.
         of_data: names of settings of the shape and of tensors of the network that belong to the data and not to the
             weights; a run that starts from weights has its own.
         network: what learns. Its running average is what is saved for use.
@@ -65,6 +69,8 @@ class Task(Protocol):
     model_class: ClassVar[type]
     losses_class: ClassVar[type]
     presets: ClassVar[Mapping[str, Callable[[], Any]]]
+    data_class: ClassVar[type | None]
+    judges: ClassVar[Mapping[str, JudgeConfig] | None]
     of_data: ClassVar[tuple[str, ...]]
     network: nn.Module
     judge: nn.Module | None
@@ -93,6 +99,12 @@ class Task(Protocol):
 
     def losses(self, batch: Any, step: int) -> Outcome:
         """Return the losses of a batch; whatever is random in them depends on the seed and the number alone."""
+
+    def judge_loss(self, logits: Sequence[Tensor]) -> Tensor:
+        """What the judge learns from: each of its logits is of real pictures, then of as many that were made."""
+
+    def judge_groups(self) -> list[dict[str, Any]]:
+        """The judge's parameters for its optimiser; a group's ``share`` is its part of the learning rate, 1 without."""
 
     def fixed(self) -> Mapping[str, Tensor]:
         """What was learned from the data before the first step, and must be the same after a stop."""

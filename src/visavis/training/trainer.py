@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from visavis.core.errors import ConfigError
 from visavis.training.config import TrainConfig
-from visavis.training.losses import discriminator_loss
 from visavis.training.machine import Machine
 from visavis.training.pace import Pace
 from visavis.training.task import Task, TensorBatch
@@ -75,11 +75,11 @@ class Trainer:
         if config.compile:
             for part in task.network.children():
                 part.compile()
-        self.optimiser = self._adam(task.network)
+        self.optimiser = self._adam(task.network.parameters())
         self._learner = machine.setup(_Learner(task))
         self.judge_optimiser: torch.optim.Adam | None = None
         if task.judge is not None:
-            self.judge_optimiser = self._adam(task.judge)
+            self.judge_optimiser = self._adam(task.judge_groups())
             self._judge = machine.setup(task.judge)
         self.steps_done = 0
         self.pace = Pace(config)
@@ -87,9 +87,9 @@ class Trainer:
             raise ConfigError("schedule_by 'time' has one clock: use one process, or a schedule by steps")
         self._bad_step = torch.full((), -1, device=machine.device)
 
-    def _adam(self, network: nn.Module) -> torch.optim.Adam:
+    def _adam(self, parameters: Iterable[nn.Parameter] | list[dict[str, Any]]) -> torch.optim.Adam:
         fused = self.machine.device.type == "cuda"
-        return torch.optim.Adam(network.parameters(), self.config.learning_rate, betas=_BETAS, fused=fused)
+        return torch.optim.Adam(parameters, self.config.learning_rate, betas=_BETAS, fused=fused)
 
     def numbers(self, step: int) -> list[int]:
         """Numbers of this process's batches of a step: one for each part that is accumulated.
@@ -144,7 +144,7 @@ class Trainer:
                 with self.machine.autocast():
                     logits = self._judge(*[torch.cat(pair) for pair in zip(real, made, strict=True)])
                 each = logits if isinstance(logits, tuple) else (logits,)
-                loss = torch.stack([discriminator_loss(*part.float().chunk(2)) for part in each]).sum()
+                loss = self.task.judge_loss(each)
                 self.machine.backward(loss / self.config.accumulate)
             found.append(loss.detach())
         self.judge_optimiser.step()
@@ -154,7 +154,7 @@ class Trainer:
         rate = learning_rate_share(self.config, self.steps_done, self.task.done) * self.config.learning_rate
         for optimiser in (self.optimiser, self.judge_optimiser):
             for group in optimiser.param_groups if optimiser is not None else ():
-                group["lr"] = rate
+                group["lr"] = rate * group.get("share", 1.0)
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -125,8 +125,7 @@ class AvfrGenerator(NetworkGenerator[AvfrNetwork, Prepared]):
         """Encode the source."""
         source = references[0]
         motion, prior = self._detect(source)
-        with self.engine.autocast():
-            still = self.network.encode(self._picture(source), motion, prior)
+        still = self.network.encode(self._picture(source), motion, prior)
         skin: tuple[Lids | Lips, ...] = ()
         if self.face_model is not None and source.mesh is not None:
             skin = Lids(source.picture, source.mesh), Lips(source.picture, source.mesh)
@@ -140,9 +139,8 @@ class AvfrGenerator(NetworkGenerator[AvfrNetwork, Prepared]):
         if self.face_model is not None:
             mesh = self.face_model.points(np.concatenate([motion["camera"], motion["shape"]]))
         drawing = None if mesh is None else grey_as_tensor(draw_mesh(mesh, self.size), self.device)
-        with self.engine.autocast():
-            moved = KeypointMotion.of(motion, self.device)
-            picture = self.network.render(person.still, moved, drawing, mel).picture.float()
+        moved = KeypointMotion.of(motion, self.device)
+        picture = self.network.render(person.still, moved, drawing, mel).picture.float()
         if mesh is not None:
             for skin in person.skin:
                 picture = _overlaid(picture, skin.patches(mesh))

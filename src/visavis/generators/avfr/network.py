@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from visavis.audio.feature import MEL_WINDOW
 from visavis.generators.avfr.config import AvfrConfig
-from visavis.generators.avfr.layers import Layers, blend, fill_behind
 from visavis.generators.avfr.mesh import MeshControls, MeshModel
 from visavis.generators.avfr.sound import QueryEncoder, SoundEncoder
 from visavis.motion.keypoints import KeypointDetector, KeypointMotion
 from visavis.nn.attention import AudioVisualAttention
 from visavis.nn.blocks import AntiAliasDownsample, Hourglass, SameBlock
+from visavis.nn.composite import Layers, blend, fill_behind
 from visavis.nn.dense_motion import keypoint_heatmaps, no_denormals, sparse_motions
 from visavis.nn.norms import SpadeResBlock
 from visavis.nn.thin_plate import warp_grid

@@ -15,8 +15,9 @@ from visavis.core.errors import MediaError, OutputError
 from visavis.face.align import Crop, crop_for
 from visavis.media.clock import at_constant_rate
 from visavis.media.frame import Frame
-from visavis.media.reader import SoundReader, VideoReader
+from visavis.media.reader import SoundReader
 from visavis.media.still import is_picture
+from visavis.media.twice import TwiceReader
 from visavis.media.writer import VIDEO_KINDS, check_output
 from visavis.nn.engine import Engine
 from visavis.pipelines.analyse import Analyser
@@ -106,7 +107,7 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
     if is_picture(video):
         raise MediaError(f"{video}: is a still picture; a call is made from a video")
     with ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(video))
+        reader = stack.enter_context(TwiceReader(video))
         sound = stack.enter_context(SoundReader(video, SoundTrack.RATE_HZ))
         track = SoundTrack(sound) if options.audio and sound.has_sound else None
         fps = min(max(reader.info.fps, _LEAST_FPS), _MOST_FPS).limit_denominator(1001)
@@ -117,7 +118,7 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
                 WeightsId.of(options.model),
                 fps=fps,
                 settings=options.settings,
-                crop=_crop_of(video, options.face),
+                crop=_crop_of(reader, options.face),
                 face=options.face,
                 has_sound=track is not None,
                 look_s=FILE_LOOK_S,
@@ -167,10 +168,10 @@ def _packets(
     yield from encoder.finish()
 
 
-def _crop_of(video: Path, which: int) -> Crop:
+def _crop_of(reader: TwiceReader, which: int) -> Crop:
     """The crop that suits the first ten seconds in which a face is seen."""
-    with VideoReader(video) as reader, Analyser((), face=which) as analyser:
-        faces = [seen.face for seen in seen_ahead(video, reader, analyser, which=which)]
+    with Analyser((), face=which) as analyser:
+        faces = [seen.face for seen in seen_ahead(reader, analyser, which=which)]
         return crop_for(faces, reader.info.height, reader.info.width)
 
 

@@ -179,7 +179,7 @@ class _Sight:
     def __init__(self, video: Path, frames: VideoReader, generator: Generator, face: int) -> None:
         self._frames, self._generator = frames, generator
         with VideoReader(video) as ahead, Analyser((), face=face) as analyser:
-            faces = [seen.face for seen in seen_ahead(video, ahead, analyser, which=face)]
+            faces = [seen.face for seen in seen_ahead(ahead, analyser, which=face)]
         self._crop = crop_for(faces, frames.info.height, frames.info.width)
         self._analyser = Analyser(generator.needs, face=face)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ from visavis.face.mirror import mirror_mesh
 from visavis.face.morphable import LinearFaceModel, learn
 from visavis.training.task import TensorBatch
 
+T = TypeVar("T")
 _MEL_STEPS_A_FRAME = 4
 _REGIONS = (LIPS, LEFT_EYE + LEFT_BROW, RIGHT_EYE + RIGHT_BROW)
 
@@ -56,42 +58,56 @@ def load_clips(folder: Path, split: str, stride: int, *, most: int | None = None
         most: stop after so many clips.
         needed: whether it is an error that the split has no clip with two usable frames.
     """
-    records = (record for record in read(folder) if record.info["split"] == split and is_kept(record.info))
-    decoded = _decoded(records, stride, workers=1 if most else min(16, os.cpu_count() or 1))
+    decoded = decoded_clips(folder, split, lambda record: _decode(record, stride), one_by_one=bool(most))
     usable = list(islice((clip for clip in decoded if len(clip.pictures) >= 2), most))
     if needed and not usable:
         raise DataError(f"{folder}: no clip of split '{split}' with two usable frames")
     return usable
 
 
-def _decoded(records: Iterable[ClipRecord], stride: int, workers: int) -> Iterator[Clip]:
-    """Decode in order, some clips ahead: OpenCV and zlib let other threads run meanwhile."""
+def decoded_clips(folder: Path, split: str, decode: Callable[[ClipRecord], T], *, one_by_one: bool) -> Iterator[T]:
+    """Decode the split's clips that are good enough to train on, in order.
+
+    Args:
+        decode: makes of a record what is wanted.
+        one_by_one: not before the next one is asked for; else some ahead, since OpenCV and zlib let other threads run.
+    """
+    records = (record for record in read(folder) if record.info["split"] == split and is_kept(record.info))
+    workers = 1 if one_by_one else min(16, os.cpu_count() or 1)
     if workers == 1:
-        yield from (_decode(record, stride) for record in records)
+        yield from map(decode, records)
         return
     with ThreadPoolExecutor(workers) as pool:
-        ahead: deque[Future[Clip]] = deque()
+        ahead: deque[Future[T]] = deque()
         for record in records:
-            ahead.append(pool.submit(_decode, record, stride))
+            ahead.append(pool.submit(decode, record))
             if len(ahead) > 2 * workers:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
 
 
-def _decode(record: ClipRecord, stride: int) -> Clip:
-    priors = record.decoded()
+def decoded_pictures(
+    record: ClipRecord, seen: NDArray[np.bool_], stride: int
+) -> tuple[list[NDArray[np.uint8]], list[int]]:
+    """Decode every ``stride``-th picture of a clip whose face was seen; returns them and their numbers."""
     pictures, kept = [], []
     with opened(record.name, record.video) as video:
-        for index in range(len(priors.seen)):
+        for index in range(len(seen)):
             if not video.grab():
                 break
-            if index % stride or not priors.seen[index]:
+            if index % stride or not seen[index]:
                 continue
             pixels = video.retrieve()
             if pixels is not None:
                 pictures.append(pixels)
                 kept.append(index)
+    return pictures, kept
+
+
+def _decode(record: ClipRecord, stride: int) -> Clip:
+    priors = record.decoded()
+    pictures, kept = decoded_pictures(record, priors.seen, stride)
     mel = None
     if priors.mel is not None and record.info.get("sound_is_speech"):
         starts = [_MEL_STEPS_A_FRAME * index for index in kept]
@@ -275,11 +291,20 @@ def fitted(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def traits_of(points: NDArray[np.float32], size: int) -> Traits:
     """What a batch needs of a mesh ``float32 [478, 3]`` in [-1, 1], for pictures of ``size``."""
-    region = np.zeros((size // 4, size // 4), np.float32)
+    return Traits(draw_mesh(points, size), region_of(points, size // 4), middle_of_lips(points))
+
+
+def region_of(points: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Where mouth and eyes of a mesh are, softly: ``float32 [side, side]`` in [0, 1]."""
+    region = np.zeros((side, side), np.float32)
     for indices in _REGIONS:
-        hull = cv2.convexHull(np.rint(to_pixels(points[list(indices)], size // 4)).astype(np.int32))
+        hull = cv2.convexHull(np.rint(to_pixels(points[list(indices)], side)).astype(np.int32))
         cv2.fillConvexPoly(region, hull, 1.0)
     soft = cv2.GaussianBlur(cv2.dilate(region, np.ones((3, 3))), (0, 0), 1.0)
+    return np.asarray(soft, np.float32)
+
+
+def middle_of_lips(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Middle of a mesh's lips, ``float32 [2]`` in [-1, 1]."""
     lips = points[list(LIPS), :2]
-    middle = ((lips.min(0) + lips.max(0)) / 2).astype(np.float32)
-    return Traits(draw_mesh(points, size), np.asarray(soft, np.float32), middle)
+    return np.asarray((lips.min(0) + lips.max(0)) / 2, np.float32)

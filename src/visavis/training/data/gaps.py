@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from visavis.core.errors import DataError
 from visavis.data.pictures import opened
 from visavis.data.quality import is_kept
-from visavis.data.shards import ClipRecord, read
+from visavis.data.shards import ClipRecord, Priors, read
 from visavis.enhance.interpolation import Neighbours
 from visavis.face.mesh import to_pixels
 from visavis.media.frame import Pixels
@@ -61,8 +61,17 @@ def load_stretches(folder: Path, split: str, stride: int) -> list[Stretch]:
     return found
 
 
+def bridged(priors: Priors) -> Priors:
+    """Priors in which a frame that was not seen, between two that were, has the mean of their meshes."""
+    lost = 1 + np.flatnonzero(~priors.seen[1:-1] & priors.seen[:-2] & priors.seen[2:])
+    seen, mesh = priors.seen.copy(), priors.mesh.copy()
+    seen[lost] = True
+    mesh[lost] = (mesh[lost - 1] + mesh[lost + 1]) / 2
+    return replace(priors, seen=seen, mesh=mesh)
+
+
 def _decode(record: ClipRecord, stride: int) -> list[Stretch]:
-    priors = record.decoded()
+    priors = bridged(record.decoded())
     cuts = record.info.get("cuts", [])  # what lies between two shots, nobody has seen
     wanted = [
         first

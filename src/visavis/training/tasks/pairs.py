@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from visavis.training.losses import (
     Deformation,
     LossWeights,
     choice_l1,
+    discriminator_loss,
     equivariance,
     gradient_l1,
     pyramid_l1,
@@ -76,6 +77,8 @@ class PairTask:
     losses_class: ClassVar[type] = LossWeights
     presets: ClassVar[Mapping[str, Callable[[], Any]]]
     of_data: ClassVar[tuple[str, ...]] = ()
+    data_class: ClassVar[type | None] = None
+    judges: ClassVar[None] = None
 
     done: float = 0.0
 
@@ -177,6 +180,14 @@ class PairTask:
             return Outcome(losses)
         said = judged(self.judge, made, real, batch.mouth, weights)
         return Outcome({**losses, **said.losses}, said.real, said.made)
+
+    def judge_loss(self, logits: Sequence[Tensor]) -> Tensor:
+        """Equation 3, summed over the judges."""
+        return torch.stack([discriminator_loss(*part.float().chunk(2)) for part in logits]).sum()
+
+    def judge_groups(self) -> list[dict[str, Any]]:
+        """All with the run's learning rate."""
+        return [] if self.judge is None else [{"params": list(self.judge.parameters())}]
 
     def _whole(self, batch: Batch | Picks) -> Batch:
         if isinstance(batch, Batch):

@@ -11,8 +11,10 @@ from visavis.training.task import Task
 TASKS = {
     "avfr": "visavis.training.tasks.avfr:AvfrTask",
     "between": "visavis.training.tasks.between:BetweenTask",
+    "ctc": "visavis.training.tasks.ctc:CtcTask",
     "enlarge": "visavis.training.tasks.enlarge:EnlargeTask",
     "face": "visavis.training.tasks.face:FaceTask",
+    "headgan": "visavis.training.tasks.headgan:HeadganTask",
     "keypoint": "visavis.training.tasks.keypoint:KeypointTask",
     "sync": "visavis.training.tasks.sync:SyncTask",
 }

@@ -23,6 +23,8 @@ class SingleNetwork:
     """
 
     of_data: ClassVar[tuple[str, ...]] = ()
+    data_class: ClassVar[type | None] = None
+    judges: ClassVar[None] = None
     network: nn.Module
     judge: nn.Module | None = None
     done: float = 0.0
@@ -48,6 +50,14 @@ class SingleNetwork:
     def validate(self, network: nn.Module) -> Mapping[str, float]:
         """Nothing is measured."""
         return {}
+
+    def judge_loss(self, logits: Sequence[Tensor]) -> Tensor:
+        """There is no judge."""
+        raise NotImplementedError
+
+    def judge_groups(self) -> list[dict[str, Any]]:
+        """There is no judge."""
+        return []
 
     def plain_config(self) -> Mapping[str, Any]:
         """The network's shape."""

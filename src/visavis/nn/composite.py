@@ -24,15 +24,28 @@ def fill_behind(picture: Tensor, person: Tensor) -> Tensor:
         person: segmentation ``[B, 1, S, S]`` in [0, 1], 1 is person.
     """
     known = 1 - F.max_pool2d(person, _MARGIN, stride=1, padding=_MARGIN // 2)
-    levels = [(picture * known, known)]
+    return fill_holes(picture * known, known, picture.mean((2, 3), keepdim=True))
+
+
+def fill_holes(colour: Tensor, known: Tensor, far: Tensor | None = None) -> Tensor:
+    """Return maps whose holes are filled from around them (pull-push over a pyramid).
+
+    Args:
+        colour: ``[B, C, S, S]``, what is known times `known`.
+        known: ``[B, 1, S, S]`` in [0, 1], 0 in holes.
+        far: ``[B, C, 1, 1]``, what is taken where nothing is known at all; by default the mean of what is.
+    """
+    levels = [(colour, known)]
     while levels[-1][1].shape[-1] % 2 == 0 and levels[-1][1].shape[-1] > 2:
         levels.append((F.avg_pool2d(levels[-1][0], 2), F.avg_pool2d(levels[-1][1], 2)))
-    filled = picture.mean((2, 3), keepdim=True)
-    for colour, share in reversed(levels):
+    filled = far
+    if filled is None:
+        filled = colour.mean((2, 3), keepdim=True) / known.mean((2, 3), keepdim=True).clamp_min(1e-4)
+    for part, share in reversed(levels):
         coarse = F.interpolate(filled, share.shape[2:], mode="bilinear", align_corners=False)
         # A place that is known in part is trusted twice that much, else the fill would be grey for long.
         trust = (2 * share).clamp(0, 1)
-        filled = trust * colour / share.clamp_min(1e-4) + (1 - trust) * coarse
+        filled = trust * part / share.clamp_min(1e-4) + (1 - trust) * coarse
     return filled
 
 

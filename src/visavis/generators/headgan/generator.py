@@ -1,0 +1,187 @@
+"""HeadGAN behind the contract that all generators keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from visavis.audio.feature import SoundFeature
+from visavis.audio.speech import SIZE, SpeechFeatures
+from visavis.core.config import build
+from visavis.core.errors import ConfigError, FaceError
+from visavis.face.fitting import fit_clip, fit_frame
+from visavis.face.gaze import eye_triangles, gaze_of, with_irises
+from visavis.face.model3d import load_face_model
+from visavis.face.nmfc import nmfc_colours
+from visavis.face.raster import rasterise
+from visavis.face.types import Observation
+from visavis.generators.base import Prior
+from visavis.generators.headgan.config import NAMED, HeadganConfig
+from visavis.generators.headgan.cost import gmac_of
+from visavis.generators.headgan.motion import draw_irises, face_motion, face_pictures
+from visavis.generators.headgan.network import HeadganNetwork, Still
+from visavis.generators.network import NetworkGenerator
+from visavis.motion.kind import Meshes
+from visavis.motion.layout import Motion
+from visavis.motion.morphable_kind import MorphableKind
+from visavis.nn.engine import PLAIN, Engine
+from visavis.nn.pictures import grey_as_tensor
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that depends on the reference alone.
+
+    Attributes:
+        still: what the network made of it.
+        vertices: of its face, ``float32 [1, V, 3]`` in [-1, 1].
+    """
+
+    still: Still
+    vertices: Tensor
+
+
+class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
+    """HeadGAN as a generator: identity, expression and camera of a 3D face drive it, and the last k of them.
+
+    Args:
+        config: shape of the network.
+        network: weights; new ones when None.
+        engine: where and how to compute; faces and their flow are computed in float32.
+
+    Raises:
+        ConfigError: a network that hears other sound than there is.
+    """
+
+    family = "headgan"
+    named: ClassVar[Mapping[str, Mapping[str, object]]] = {name: asdict(make()) for name, make in NAMED.items()}
+    gmac_of = staticmethod(gmac_of)
+
+    def __init__(self, config: HeadganConfig, network: HeadganNetwork | None = None, engine: Engine = PLAIN) -> None:
+        if config.sound not in (0, SIZE):
+            raise ConfigError(f"'sound' must be 0 or the {SIZE} numbers that speech is heard as, not {config.sound}")
+        self.config = config
+        super().__init__(network or HeadganNetwork(config), engine)
+        self.memory = config.memory
+        self.face = load_face_model()
+        self._triangles = torch.from_numpy(self.face.triangles.astype(np.int64)).to(self.device)
+        self._colours = torch.from_numpy(nmfc_colours(self.face)).to(self.device)
+        self._eyes = torch.from_numpy(eye_triangles(self.face.triangles).astype(np.float32)).to(self.device)
+        self._drawn: dict[bytes, Tensor] = {}
+
+    @staticmethod
+    def new_network(config: Mapping[str, object]) -> HeadganNetwork:
+        """The network that a checkpoint's plain config describes, with new weights."""
+        return HeadganNetwork(build(HeadganConfig, config))
+
+    @classmethod
+    def from_checkpoint(
+        cls, config: Mapping[str, object], network: HeadganNetwork | None = None, engine: Engine = PLAIN
+    ) -> HeadganGenerator:
+        """Build from a checkpoint's plain config, around its network or a new one."""
+        return cls(build(HeadganConfig, config), network, engine)
+
+    @property
+    def plain_config(self) -> dict[str, object]:
+        """The config as a checkpoint stores it."""
+        return asdict(self.config)
+
+    @property
+    def size(self) -> int:
+        """Side of the pictures."""
+        return self.config.size
+
+    @cached_property
+    def kind(self) -> MorphableKind:
+        """Coefficients of the packaged 3D face."""
+
+        def shapes(meshes: Meshes) -> Array:
+            fit = fit_clip(np.stack(meshes), self.face)
+            return np.concatenate([np.broadcast_to(fit.identity, (len(meshes), len(fit.identity))), fit.expression], 1)
+
+        sizes = len(self.face.identity), len(self.face.expression)
+        return MorphableKind(*sizes, self.face, shapes, gaze=self.config.irises)
+
+    @property
+    def needs(self) -> frozenset[Prior]:
+        """The mesh, to which the 3D face is fitted; the segmentation too where the background is a layer."""
+        return frozenset({Prior.MESH, Prior.SEGMENTATION} if self.config.layers else {Prior.MESH})
+
+    @cached_property
+    def hears(self) -> SoundFeature | None:
+        """300 numbers of speech (section 3.2)."""
+        return SpeechFeatures.load() if self.config.sound else None
+
+    def _analyse(self, observation: Observation) -> Motion:
+        """Fit the 3D face to one observation (section 3.1)."""
+        if observation.mesh is None:
+            raise FaceError("this model needs the face mesh of every frame it analyses")
+        fit = fit_frame(observation.mesh, model=self.face)
+        parts = {"identity": fit.identity, "expression": fit.expression, "camera": fit.camera}
+        if self.config.irises:
+            parts["gaze"] = gaze_of(observation.mesh, fit.camera)
+        return Motion.of(self.kind.layout, **parts)
+
+    def _prepare(self, references: Sequence[Observation]) -> Prepared:
+        """Encode the reference and its face picture."""
+        source = references[0]
+        vertices = self._vertices(self._analyse(source))
+        face = self._pictures(self._seen(vertices)[:, None], vertices[None])
+        person = None
+        if self.config.layers:
+            if source.segmentation is None:
+                raise FaceError("this model needs the segmentation of the source")
+            person = grey_as_tensor(source.segmentation, self.device)
+        with self.engine.autocast():
+            still = self.network.encode(self._picture(source), face, person)
+        return Prepared(still, self._on_device(vertices))
+
+    def _render(self, person: Prepared, motions: Sequence[Motion], sound: Array | None) -> Tensor:
+        """Equation 2."""
+        vertices = [self._vertices(motion) for motion in motions]
+        index = torch.stack([self._remembered(each) for each in vertices], 1)
+        faces = self._pictures(index, np.stack(vertices))
+        motion = None
+        if self.config.mesh_flow:
+            motion = face_motion(index[:, -1], self._on_device(vertices[-1]), person.vertices, self._triangles)
+        heard = None if sound is None else torch.from_numpy(sound)[None].to(self.device)
+        with self.engine.autocast():
+            return self.network.render(person.still, faces, motion, heard).picture.float()
+
+    def _vertices(self, motion: Motion) -> Array:
+        """Equation 1, posed: ``float32 [468, 3]`` in [-1, 1], and with irises two more."""
+        points = self.face.points(motion["camera"], motion["identity"], motion["expression"])
+        return with_irises(points, motion["camera"], motion["gaze"]) if self.config.irises else points
+
+    def _pictures(self, index: Tensor, vertices: Array) -> Tensor:
+        """Face pictures ``[1, 3 k, r, r]`` of what is seen, ``int32 [1, k, r, r]``, of faces ``[k, V, 3]``."""
+        faces = face_pictures(index, self._colours)
+        if not self.config.irises:
+            return faces
+        return draw_irises(faces, index, torch.from_numpy(vertices)[None].to(self.device), self._eyes)
+
+    def _on_device(self, vertices: Array) -> Tensor:
+        return torch.from_numpy(vertices)[None].to(self.device)
+
+    def _seen(self, vertices: Array) -> Tensor:
+        """The triangle that is seen at each pixel, ``int32 [1, r, r]``."""
+        raster = rasterise(vertices, self.face.triangles, self.config.raster)
+        return torch.from_numpy(raster.index)[None].to(self.device)
+
+    def _remembered(self, vertices: Array) -> Tensor:
+        """The same, for faces that come again as the past of the frames that follow."""
+        key = vertices.tobytes()
+        found = self._drawn.pop(key, None)
+        self._drawn[key] = self._seen(vertices) if found is None else found
+        while len(self._drawn) > self.memory + 1:
+            del self._drawn[next(iter(self._drawn))]
+        return self._drawn[key]

@@ -1,0 +1,137 @@
+"""What two fitted faces give for nothing: the flow of the face itself, and the pictures that drive. Ours but for NMFC.
+
+Where the driving face is seen, the triangle of a pixel and the pixel's place in it say which point of the face is
+shown, and the source's vertices say where that point is in the source picture. Around the face the displacement is
+carried on smoothly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from visavis.face.gaze import CORNERS, RADIUS
+from visavis.face.types import SKIN_POINTS
+from visavis.nn.composite import fill_holes
+from visavis.nn.warp import coordinate_grid
+
+
+@dataclass(frozen=True)
+class FaceMotion:
+    """Where the source has what the driving face shows.
+
+    Attributes:
+        shift: ``[B, 2, r, r]``, source place less own place, ``(x, y)`` in units of [-1, 1]; smooth outside the face.
+        inside: ``[B, 1, r, r]``, 1 where the driving face is seen.
+        seen: ``[B, 1, r, r]``, cosine between the source's surface there and the camera: near 1 the source shows it
+            well, below 0 it faces away; 0 outside the face.
+    """
+
+    shift: Tensor
+    inside: Tensor
+    seen: Tensor
+
+
+def face_pictures(index: Tensor, colours: Tensor) -> Tensor:
+    """Colour visible triangles (section 4.1, NMFC).
+
+    Args:
+        index: ``int [B, k, r, r]``, number of the visible triangle, -1 for none.
+        colours: ``[T, 3]``, normalised x, y, z of each triangle's middle on the mean face, in [0, 1].
+
+    Returns:
+        ``[B, 3 k, r, r]``, black where there is no face.
+    """
+    table = torch.cat([torch.zeros_like(colours[:1]), colours])
+    batch, count, height, width = index.shape
+    return table[index.long() + 1].permute(0, 1, 4, 2, 3).reshape(batch, 3 * count, height, width)
+
+
+@torch.no_grad()
+def draw_irises(faces: Tensor, index: Tensor, vertices: Tensor, eyes: Tensor) -> Tensor:
+    """Draw irises, white as no triangle is, where a face picture shows the inside of an eye.
+
+    Args:
+        faces: ``[B, 3 k, r, r]``, from :func:`face_pictures`.
+        index: ``int [B, k, r, r]``.
+        vertices: ``[B, k, 470, 3]``, as of :func:`visavis.face.gaze.with_irises`.
+        eyes: ``float32 [T]``, 1 for the triangles that fill an eye.
+    """
+    side = index.shape[-1]
+    place = coordinate_grid(side, side, align_corners=False, device=index.device)
+    inside = torch.cat([eyes.new_zeros(1), eyes])[index.long() + 1]
+    shown = torch.zeros_like(inside)
+    for iris, (outer, inner) in enumerate(CORNERS):
+        middle = vertices[:, :, SKIN_POINTS + iris, :2]
+        radius = RADIUS / 2 * (vertices[:, :, outer] - vertices[:, :, inner]).norm(dim=-1)
+        away = (place - middle[:, :, None, None]).norm(dim=-1)
+        # A pixel at the rim counts by half.
+        shown = torch.maximum(shown, ((radius[..., None, None] - away) * (side / 2) + 0.5).clamp(0, 1))
+    share = (inside * shown).repeat_interleave(3, 1)
+    return faces + share * (1 - faces)
+
+
+@torch.no_grad()
+def face_motion(index: Tensor, driving: Tensor, source: Tensor, triangles: Tensor) -> FaceMotion:
+    """Return the motion from a driving face to the source's, in float32.
+
+    Args:
+        index: ``int [B, r, r]``, number of the driving face's visible triangle, -1 for none.
+        driving, source: vertices ``[B, V, 3]`` in [-1, 1].
+        triangles: ``int64 [T, 3]``, numbers of vertices.
+    """
+    batch, side = index.shape[0], index.shape[1]
+    place = coordinate_grid(side, side, align_corners=False, device=index.device).reshape(1, -1, 2)
+    to, there = driving[:, triangles], source[:, triangles]  # [B, T, 3, 3]
+    flat = index.reshape(batch, -1, 1).long()
+    face = _of_triangles(to, there).gather(1, flat.clamp_min(0).expand(-1, -1, 13))
+    corner, edges, corners, cosine = face[..., :2], face[..., 2:6], face[..., 6:12], face[..., 12:]
+    offset = place - corner
+    # Barycentrics of the pixel's centre; a pixel at the rim may lie a little outside its triangle.
+    second = (edges[..., 0:1] * offset[..., :1] + edges[..., 1:2] * offset[..., 1:]).clamp(0, 1)
+    third = (edges[..., 2:3] * offset[..., :1] + edges[..., 3:4] * offset[..., 1:]).clamp(0, 1)
+    total = (second + third).clamp_min(1)
+    second, third = second / total, third / total
+    first = 1 - second - third
+    found = first * corners[..., :2] + second * corners[..., 2:4] + third * corners[..., 4:]
+    inside = (flat >= 0).to(found.dtype)
+    shift = torch.cat([(found - place) * inside, inside, cosine * inside], 2)
+    shift = shift.transpose(1, 2).reshape(batch, 4, side, side)
+    known = shift[:, 2:3]
+    return FaceMotion(fill_holes(shift[:, :2], known), known, shift[:, 3:])
+
+
+def _of_triangles(to: Tensor, there: Tensor) -> Tensor:
+    """Per triangle ``[B, T, 13]``: driving corner, inverse of its edges, source corners, cosine of the source."""
+    one, two = to[..., 1, :] - to[..., 0, :], to[..., 2, :] - to[..., 0, :]
+    area = one[..., 0] * two[..., 1] - one[..., 1] * two[..., 0]
+    safe = torch.where(area.abs() < 1e-8, torch.full_like(area, 1e-8), area)[..., None]
+    inverse = torch.stack([two[..., 1], -two[..., 0], -one[..., 1], one[..., 0]], -1) / safe
+    normal = torch.linalg.cross(there[..., 1, :] - there[..., 0, :], there[..., 2, :] - there[..., 0, :])
+    # A triangle that is seen faces the camera: the driving face says which sign that is, whatever the order of corners.
+    cosine = area.sign() * normal[..., 2] / normal.norm(dim=-1).clamp_min(1e-12)
+    return torch.cat([to[..., 0, :2], inverse, there[..., :2].flatten(-2), cosine[..., None]], -1)
+
+
+def halved(flow: Tensor) -> Tensor:
+    """A flow in pixels ``[B, 2, h, w]`` for half of the side (section 3.3): averaged over 2x2, divided by two."""
+    return F.avg_pool2d(flow, 2) / 2
+
+
+def doubled(flow: Tensor) -> Tensor:
+    """A flow in pixels ``[B, 2, h, w]`` for twice the side: interpolated, and twice as long."""
+    return 2 * F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def grid_of(flow: Tensor) -> Tensor:
+    """Sampling grid ``[B, h, w, 2]`` of a flow ``[B, 2, h, w]`` in pixels of its own side.
+
+    The paper's flow says for each place of the output how many pixels away it samples the reference; ours are grids of
+    places in [-1, 1] (docs/conventions.md), so that a pixel is ``2 / side``.
+    """
+    height, width = flow.shape[2:]
+    own = coordinate_grid(height, width, align_corners=False, device=flow.device)
+    return own + flow.float().permute(0, 2, 3, 1) * flow.new_tensor([2 / width, 2 / height], dtype=torch.float32)
