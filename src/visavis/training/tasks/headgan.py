@@ -128,7 +128,8 @@ class HeadganTask:
     @classmethod
     def start(cls, config: TrainConfig, data: Path, stored: Mapping[str, Tensor], say: Callable[[str], None]) -> Self:
         """Decode the clips into memory, fit the face to them, and build the networks."""
-        shape, hears = face_shape(irises=config.model.irises), heard(data) if config.model.sound else None
+        shape = face_shape(irises=config.model.irises, landmarks=config.model.landmarks)
+        hears = heard(data) if config.model.sound else None
         before = config.model.memory + 1
         loader = Loader(shape, before, config.stride, bool(config.mirrored), hears)
         clips = loader.load(data, config.split)
