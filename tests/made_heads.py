@@ -125,8 +125,8 @@ def head_record(name: str, split: str, frames: int, seed: int) -> tuple[ClipReco
     return ClipRecord(name, b"", priors.encode(), {**info, "sound_is_speech": True}), np.stack(pictures)
 
 
-def write_heads(folder: Path, frames: int = 12) -> None:
-    """Shards of three heads, one of them for validation, without sound."""
+def write_heads(folder: Path, frames: int = 12, flac: bytes | None = None) -> None:
+    """Shards of three heads, one of them for validation; all with the same sound, or without any."""
     folder.mkdir(parents=True, exist_ok=True)
     with ShardWriter(folder, 1 << 30, lambda names: None) as writer:
         for number, split in enumerate(("train", "train", "val")):
@@ -136,7 +136,7 @@ def write_heads(folder: Path, frames: int = 12) -> None:
             for pixels in pictures:
                 video.write(pixels[..., ::-1])
             video.release()
-            writer.add(ClipRecord(record.name, path.read_bytes(), record.priors, record.info))
+            writer.add(ClipRecord(record.name, path.read_bytes(), record.priors, record.info, flac))
             path.unlink()
 
 

@@ -1,17 +1,20 @@
-"""The contract's test: a family that is unlike the others joins by one line in the registry, and all verbs serve it.
+"""The contract's test: a family that is unlike the others joins by a line in a registry, and all verbs serve it.
 
 Its motion is coefficients of a face whose identity belongs to the person; it renders with the two motions before a
-frame's, looks at two pictures of the person, and hears sound its own way. Nothing outside this file knows of it.
+frame's, looks at two pictures of the person, and hears sound its own way. It is rendered by a line in the registry of
+generators, and learned, with judges that are given what it shows and hears, by one in the registry of tasks. Nothing
+outside this file knows of it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,9 +22,11 @@ import test_generators as promises
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from made import run
+from made_heads import sphere_face, write_heads
 from visavis.core.config import build
 from visavis.core.errors import ConfigError
 from visavis.core.registry import FAMILIES
@@ -30,6 +35,7 @@ from visavis.evaluation.suite import evaluate
 from visavis.face.types import Observation
 from visavis.generators.base import Prior, References
 from visavis.generators.network import NetworkGenerator
+from visavis.media.flac import encode_flac, in_16_bits
 from visavis.media.reader import VideoReader
 from visavis.media.still import write_picture
 from visavis.motion.amounts import Amounts
@@ -41,7 +47,15 @@ from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.pictures import as_tensor
 from visavis.pipelines.bench import bench
 from visavis.pipelines.describe import describe
-from visavis.weights.checkpoint import save
+from visavis.training.config import from_values
+from visavis.training.data.gathered import WindowBatch
+from visavis.training.data.heard import Heard, heard_by
+from visavis.training.data.windows import FaceShape
+from visavis.training.panel import JudgeConfig
+from visavis.training.run import train
+from visavis.training.tasks.registry import TASKS
+from visavis.training.tasks.windows import Sampling, WindowTask
+from visavis.weights.checkpoint import load, save
 
 # What every family promises; the fixture below says of whom.
 test_folded = promises.test_a_folded_one_makes_the_same_pictures
@@ -87,7 +101,8 @@ class FifthNetwork(nn.Module):
         nn.init.dirac_(self.paint.weight)
 
     def forward(self, person: Tensor, shift: Tensor, light: Tensor) -> Tensor:
-        grid = F.affine_grid(torch.eye(2, 3)[None].to(shift), list(person.shape), align_corners=False)
+        still = torch.eye(2, 3).to(shift).expand(len(person), -1, -1)
+        grid = F.affine_grid(still, list(person.shape), align_corners=False)
         moved = F.grid_sample(person, grid - shift, align_corners=False)
         return (self.paint(moved) + light).clamp(0, 1)
 
@@ -160,6 +175,66 @@ class FifthGenerator(NetworkGenerator[FifthNetwork, Tensor]):
         return self.network(person, shift.to(self.device), light)
 
 
+@dataclass(frozen=True)
+class FifthLosses:
+    """The weight of its only loss that no judge gives."""
+
+    l1: float = 10.0
+
+
+@dataclass(frozen=True)
+class FifthDrawn:
+    """What the network made of a batch."""
+
+    picture: Tensor
+
+
+class FifthTask(WindowTask[FifthDrawn]):
+    """Learns a :class:`FifthNetwork`, judged beside where the face is, and its mouth beside how loud it is."""
+
+    family = "fifth"
+    model_class = FifthConfig
+    losses_class = FifthLosses
+    presets: ClassVar[Mapping[str, Callable[[], Any]]] = {"fifth64": FifthConfig}
+    judges: ClassVar[Mapping[str, JudgeConfig] | None] = {
+        "picture": JudgeConfig("patch", 4, 2, given="face", loss="hinge", weight=0.1, feature_matching=0.1),
+        "mouth": JudgeConfig("spade", 4, 1, sees="mouth", given="sound", weight=0.1, joins=0.25),
+    }
+
+    @classmethod
+    def samples(cls, model: FifthConfig) -> Sampling:
+        return Sampling(model.size, raster=32, before=FifthGenerator.memory, references=2, sound=3)
+
+    @classmethod
+    def face(cls, model: FifthConfig) -> FaceShape:
+        return sphere_face()[1]
+
+    @classmethod
+    def hears(cls, model: FifthConfig, data: Path) -> Heard:
+        return heard_by(Loudness())
+
+    def build(self) -> FifthNetwork:
+        network = FifthNetwork(self.config.model)
+        nn.init.constant_(network.paint.bias, 0.3)  # too light: this can be learned in a few steps
+        return network
+
+    def draw(self, network: nn.Module, batch: WindowBatch) -> FifthDrawn:
+        shift, light = batch.faces[..., :2].mean((1, 2)), batch.sound.mean(1)
+        person = batch.references.mean(1)
+        return FifthDrawn(network(person, shift.view(-1, 1, 1, 2), light.view(-1, 1, 1, 1)))
+
+    def terms(self, drawn: FifthDrawn, batch: WindowBatch, step: int) -> dict[str, Tensor]:
+        return {"l1": self.config.losses.l1 * F.l1_loss(drawn.picture, batch.driving)}
+
+    def conditions(self) -> dict[str, int]:
+        return {"face": 1, **super().conditions()}
+
+    def condition(self, given: str, drawn: FifthDrawn, batch: WindowBatch) -> Tensor:
+        if given != "face":
+            return super().condition(given, drawn, batch)
+        return F.interpolate((batch.index[:, -1:] >= 0).float(), drawn.picture.shape[2:])
+
+
 #: Every generator of the family, the newest last.
 MADE: list[FifthGenerator] = []
 
@@ -172,9 +247,10 @@ def generator() -> FifthGenerator:
 
 @pytest.fixture(scope="module", autouse=True)
 def _registered() -> Iterator[None]:
-    """The one line."""
+    """The line that renders it, and the line that learns it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FAMILIES, "fifth", f"{__name__}:FifthGenerator")
+        patch.setitem(TASKS, "fifth", f"{__name__}:FifthTask")
         yield
 
 
@@ -286,3 +362,86 @@ def test_its_kind_keeps_who_the_source_is(generator: FifthGenerator):
         Amounts.parse("lops=1")
     with pytest.raises(ConfigError, match="no mesh"):
         kind.carrier(source, start, amounts=Amounts(lips=0.5))
+
+
+RECIPE = """
+task = "fifth"
+batch = 2
+stride = 2
+learning_rate = 1e-2
+log_every = 1
+checkpoint_every_s = 1000.0
+mirrored = 0.5
+[data]
+silent = 0.0
+"""
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Heads that turn, beside a tone that is silent up to the sixth frame."""
+    folder = tmp_path_factory.mktemp("shards")
+    tone = 0.5 * np.sin(np.arange(12 * 640) * 2 * np.pi * 400 / 16_000)
+    tone[: 6 * 640] = 0
+    write_heads(folder, flac=encode_flac(in_16_bits(tone.astype(np.float32)), 16_000))
+    return folder
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "fifth.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def logged(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line)["losses"] for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_it_learns_and_a_run_that_stopped_ends_at_the_same_bits(recipe: Path, shards: Path, folder: Path):
+    whole, stopped = recipe.parent / "whole", recipe.parent / "stopped"
+    train(recipe, shards, steps=STEPS, out=whole, device="cpu")
+    report = train(recipe, shards, ["stop_after_s=0.000001"], steps=STEPS, out=stopped, device="cpu")
+    assert report is not None and 1 <= report.steps < STEPS
+    train(recipe, shards, steps=STEPS, out=stopped, device="cpu", resume=True)
+    for name in ("state.safetensors", "weights.safetensors"):
+        one, other = (load_file(out / f"step-{STEPS:08d}" / name) for out in (whole, stopped))
+        assert one.keys() == other.keys() and all(torch.equal(value, other[key]) for key, value in one.items())
+    assert logged(whole) == logged(stopped) and len(logged(whole)) == STEPS
+    first, last = (np.mean([losses["l1"] for losses in part]) for part in (logged(whole)[:5], logged(whole)[-5:]))
+    assert last < 0.9 * first
+    assert {"l1", "adversarial", "feature_matching", "discriminator"} <= set(logged(whole)[-1])
+    assert set(load(whole / "weights.safetensors").meta["judges"]) == {"picture", "mouth"}
+    arguments = ["reenact", folder / "portrait.png", folder / "caller.mp4", "-o", recipe.parent / "out.mp4"]
+    assert run([*arguments, "--model", whole / "weights.safetensors"]) == 0
+
+
+def test_a_sample_is_two_pictures_three_faces_and_what_the_family_hears(shards: Path):
+    task = FifthTask.start(from_values({"task": "fifth", "stride": 1, "jitter": 0.0}), shards, {}, lambda line: None)
+    task.to(torch.device("cpu"))
+    clip = task.clips[0]
+    assert clip.sound is not None
+    # A quarter of a second before and a tenth after a frame: silence, and in the end a tone of amplitude 0.5.
+    assert np.abs(clip.sound[0]).max() < 0.01
+    np.testing.assert_allclose(clip.sound[9, 2], 0.5 / np.sqrt(2), rtol=0.05)
+    batch = task.whole(task.batch(0, 2))
+    assert batch.references.shape[:2] == (2, 2) and batch.faces.shape[:2] == (2, 3) and batch.sound.shape == (2, 3)
+    task.done = 0.5
+    said = task.judged(task.draw(task.network, batch), batch)
+    assert [seen.shape[1] for seen in said.made] == [3 + 1, 3 + 3]
+    for made, real in zip(said.made, said.real, strict=True):
+        assert torch.equal(made[:, 3:], real[:, 3:]) and not torch.equal(made[:, :3], real[:, :3])
+
+
+def test_a_judge_is_given_what_the_family_has(shards: Path):
+    values = {"task": "fifth", "judges": {"picture": {"given": "sound"}}}
+    assert from_values(values).judges["picture"].given == "sound"
+    deaf = from_values(values)
+
+    class Deaf(FifthTask):
+        def conditions(self) -> dict[str, int]:
+            return {}
+
+    with pytest.raises(ConfigError, match=r"judges\.picture\.given.*nothing"):
+        Deaf.start(deaf, shards, {}, lambda line: None)

@@ -11,9 +11,7 @@ from torch import Tensor
 
 from visavis.core.errors import ConfigError
 from visavis.generators.headgan.network import Rendering
-from visavis.judges.perceptual import PerceptualDistance
 from visavis.training.losses import choice_l1, gradient_l1, pyramid_l1, structure_loss
-from visavis.training.mouth import mouth_crop
 
 
 @dataclass(frozen=True)
@@ -92,13 +90,3 @@ def picture_losses(weights: HeadganLosses, out: Rendering, real: Tensor, weight:
 def temporal_l1(before: Sequence[Tensor], now: Sequence[Tensor]) -> Tensor:
     """Equation 8: mean L1 of warped features of neighbouring frames, summed over scales."""
     return torch.stack([(a.float() - b.float()).abs().mean() for a, b in zip(before, now, strict=True)]).sum()
-
-
-def perceptual_distance(
-    network: PerceptualDistance, made: Tensor, real: Tensor, mouth: Tensor, mouth_share: float
-) -> Tensor:
-    """Equation 7 of pictures, and of their mouths where these count."""
-    distance = network(made, real).mean()
-    if mouth_share:
-        distance = distance + mouth_share * network(mouth_crop(made, mouth), mouth_crop(real, mouth)).mean()
-    return distance

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from visavis.judges.discriminators import PatchDiscriminator, PictureAndMouth
 from visavis.training.losses import LossWeights, feature_matching, generator_adversarial_loss
 from visavis.training.mouth import mouth_crop
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What judges say of a batch.
-
-    Attributes:
-        losses: ``adversarial``, and ``feature_matching`` where it counts, weighted.
-        real, made: what each judge has seen, for it to learn from.
-    """
-
-    losses: dict[str, Tensor]
-    real: tuple[Tensor, ...]
-    made: tuple[Tensor, ...]
+from visavis.training.task import Outcome
 
 
 def judged(
     judge: PatchDiscriminator | PictureAndMouth, made: Tensor, real: Tensor, mouth: Tensor, weights: LossWeights
-) -> Judgement:
+) -> Outcome:
     """Show pictures to the judges.
 
     Args:
@@ -36,6 +21,9 @@ def judged(
         made, real: ``[B, 3, S, S]`` in [0, 1].
         mouth: where it is, as for :func:`visavis.training.mouth.mouth_crop`.
         weights: of the losses.
+
+    Returns:
+        The losses ``adversarial``, and ``feature_matching`` where it counts, weighted; and what each judge has seen.
     """
     made_seen: tuple[Tensor, ...] = (made,)
     real_seen: tuple[Tensor, ...] = (real,)
@@ -58,4 +46,4 @@ def judged(
     losses = {"adversarial": torch.stack(terms).sum()}
     if matching:
         losses["feature_matching"] = torch.stack(matching).sum()
-    return Judgement(losses, real_seen, made_seen)
+    return Outcome(losses, real_seen, made_seen)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from visavis.core.config import check_ranges
+from visavis.core.errors import ConfigError
 from visavis.judges.discriminators import PatchDiscriminator, SpadeDiscriminator
 from visavis.training.losses import (
     discriminator_loss,
@@ -72,11 +73,18 @@ class Panel(nn.Module):
     Args:
         configs: by name, in the order in which :meth:`forward` takes what they see.
         conditions: channels of what each is given beside the picture, by :attr:`JudgeConfig.given`.
+
+    Raises:
+        ConfigError: a judge wants to be given what is not there.
     """
 
     def __init__(self, configs: Mapping[str, JudgeConfig], conditions: Mapping[str, int]) -> None:
         super().__init__()
         self.configs = dict(configs)
+        for name, config in configs.items():
+            if config.given not in {"nothing", *conditions}:
+                there = ", ".join(["nothing", *conditions])
+                raise ConfigError(f"'judges.{name}.given' is '{config.given}', and this task has: {there}")
         self.networks = nn.ModuleDict(
             {name: _network(config, conditions.get(config.given, 0)) for name, config in configs.items()}
         )

@@ -5,7 +5,8 @@ A training machine that is lent for minutes should not spend one of them on soun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from visavis.audio.feature import SoundFeature
+from visavis.audio.mel import RATE_HZ
 from visavis.audio.speech import SIZE, SpeechFeatures
+from visavis.audio.window import SoundWindow
 from visavis.core.aside import written_aside
 from visavis.core.errors import DataError
 from visavis.data.shards import ClipRecord
+from visavis.data.sound import FPS, SAMPLES_A_FRAME
+from visavis.media.frame import Sound
 
 #: Beside shards; one tensor a clip, ``float16 [ceil(T / every), 300]``, by the clip's name.
 FILE = "heard.safetensors"
@@ -51,6 +57,38 @@ def heard(folder: Path) -> Heard:
         return np.repeat(rows.astype(np.float32), every, 0)
 
     return look_up
+
+
+def heard_by(feature: SoundFeature) -> Heard:
+    """What a generator's own feature gives of the sound in shards: ``float32 [T, n]``, whatever its shape.
+
+    Args:
+        feature: as :attr:`visavis.generators.base.Generator.hears`.
+    """
+
+    def compute(record: ClipRecord) -> Floats | None:
+        samples = record.sound() if record.info.get("sound_is_speech") else None
+        if samples is None:
+            return None
+        window = SoundWindow(_seconds(resampled(samples, feature.rate_hz), feature.rate_hz), feature)
+        frames = len(samples) // SAMPLES_A_FRAME
+        return np.stack([window.at(Fraction(frame, FPS)).ravel() for frame in range(frames)])
+
+    return compute
+
+
+def _seconds(samples: Floats, rate_hz: int) -> Iterator[Sound]:
+    for first in range(0, len(samples), rate_hz):
+        yield Sound(samples[first : first + rate_hz], rate_hz, Fraction(first, rate_hz))
+
+
+def resampled(samples: Floats, rate_hz: int) -> Floats:
+    """Sound of shards, 16 kHz, at another rate: its spectrum, cut off or filled up with zeros."""
+    count = len(samples) * rate_hz // RATE_HZ
+    if count == len(samples):
+        return samples
+    spectrum = np.fft.rfft(samples)[: count // 2 + 1]
+    return np.asarray(np.fft.irfft(spectrum, count) * (count / len(samples)), np.float32)
 
 
 def _computed() -> Heard:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +16,7 @@ from typing_extensions import Self
 
 from visavis.face.morphable import LinearFaceModel
 from visavis.judges.discriminators import PatchDiscriminator, PictureAndMouth
-from visavis.judges.perceptual import PerceptualDistance, choose
+from visavis.judges.perceptual import choose
 from visavis.motion.keypoints import KeypointMotion
 from visavis.nn.warp import sample
 from visavis.training.config import TrainConfig
@@ -34,14 +33,10 @@ from visavis.training.losses import (
     pyramid_l1,
     structure_loss,
 )
-from visavis.training.mouth import mouth_crop
+from visavis.training.perceived import Perceived
 from visavis.training.task import Outcome
+from visavis.training.tasks.redrawing import SHEET_CLIPS, RedrawingTask, in_columns
 from visavis.training.validation import Validation
-
-_SHEET_CLIPS = 6
-# Pairs on which the weight of the perceptual term is measured.
-_MEASURED_BATCHES, _MEASURED_PAIRS = 4, 16
-_PERCEPTUAL_WEIGHT = "perceptual.weight"
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Drawn:
     shares: Tensor | None = None
 
 
-class PairTask:
+class PairTask(RedrawingTask[Batch, Drawn]):
     """Base of the tasks that learn from pairs of frames; a family adds its network and how to run it.
 
     Args:
@@ -72,28 +67,14 @@ class PairTask:
         validation: what is measured while training, or None.
     """
 
-    family: ClassVar[str]
-    model_class: ClassVar[type]
     losses_class: ClassVar[type] = LossWeights
-    presets: ClassVar[Mapping[str, Callable[[], Any]]]
-    of_data: ClassVar[tuple[str, ...]] = ()
-    data_class: ClassVar[type | None] = None
-    judges: ClassVar[None] = None
-
-    done: float = 0.0
 
     def __init__(
         self, config: TrainConfig, pairs: Pairs, shown: Batch | None = None, validation: Validation | None = None
     ) -> None:
-        torch.manual_seed(config.seed)
+        self.pairs, self.shown, self.validation = pairs, shown, validation
+        super().__init__(config)
         weights: LossWeights = config.losses
-        self.config, self.pairs, self.shown, self.validation = config, pairs, shown, validation
-        self.network = self.build()
-        self.perceptual: PerceptualDistance | None = None
-        if (weights.perceptual or weights.perceptual_share) and config.perceptual != "none":
-            self.perceptual = choose(config.perceptual, torch.device("cpu"))
-        # A share of the L1 term becomes a weight when the first batch is there.
-        self._perceptual_weight = None if weights.perceptual_share else weights.perceptual
         self.judge: PatchDiscriminator | PictureAndMouth | None = None
         if weights.adversarial:
             self.judge = PictureAndMouth() if weights.adversarial_mouth else PatchDiscriminator()
@@ -108,13 +89,12 @@ class PairTask:
             face_model = LinearFaceModel(stored["face.mean"].numpy(), stored["face.basis"].numpy())
         else:
             face_model = learn_face_model(clips, cls.mesh_coefficients(config.model))
-        most = None if config.validate_every_s else _SHEET_CLIPS
+        most = None if config.validate_every_s else SHEET_CLIPS
         unseen = load_clips(data, "val", 5 * config.stride, most=most, needed=False)
-        shown = (unseen or clips)[:_SHEET_CLIPS]
+        shown = (unseen or clips)[:SHEET_CLIPS]
         validation = _validation(config, unseen, face_model) if config.validate_every_s and unseen else None
         task = cls(config, _pairs(config, clips, face_model), _shown(config, shown, face_model), validation)
-        if _PERCEPTUAL_WEIGHT in stored:
-            task._perceptual_weight = float(stored[_PERCEPTUAL_WEIGHT])
+        task.restore(stored)
         return task
 
     @classmethod
@@ -123,24 +103,25 @@ class PairTask:
         return 40
 
     @abstractmethod
-    def build(self) -> nn.Module:
-        """Return a new network."""
-
-    @abstractmethod
     def detect(self, network: nn.Module, picture: Tensor, prior: Tensor) -> KeypointMotion:
         """Keypoints of pictures ``[B, 3, S, S]`` with drawing and segmentation ``[B, 2, S, S]``."""
 
-    @abstractmethod
-    def draw(self, network: nn.Module, batch: Batch) -> Drawn:
-        """Redraw the driving pictures of a batch from its source pictures."""
+    def perceives(self) -> Perceived | None:
+        """Beside the term of the pyramid."""
+        weights: LossWeights = self.config.losses
+        if not (weights.perceptual or weights.perceptual_share) or self.config.perceptual == "none":
+            return None
+        return Perceived(
+            choose(self.config.perceptual, torch.device("cpu")),
+            weight=weights.perceptual,
+            share=weights.perceptual_share,
+            l1=weights.l1,
+            mouth=weights.perceptual_mouth,
+        )
 
     def to(self, device: torch.device) -> None:
         """Move the networks to ``device``, and the clips too where they are to live there."""
-        for network in (self.network, self.judge):
-            if network is not None:
-                network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.perceptual is not None:
-            self.perceptual.to(device)
+        super().to(device)
         memory = self.config.memory
         if memory == "device" or (memory == "auto" and fits(self.pairs, device)):
             self.resident = Resident(self.pairs, device)
@@ -153,12 +134,9 @@ class PairTask:
             return self.pairs.batch(step, count)
         return self.resident.picks(self.pairs.draws(step, count))
 
-    def losses(self, batch: Batch | Picks, step: int) -> Outcome:
+    def terms(self, drawn: Drawn, batch: Batch, step: int) -> dict[str, Tensor]:
         """Equation 4 of AVFR-GAN and the losses that we add, those that count."""
-        batch = self._whole(batch)
-        weights, real = self.config.losses, batch.driving
-        drawn = self.draw(self.network, batch)
-        made = drawn.picture
+        weights, real, made = self.config.losses, batch.driving, drawn.picture
         losses = {
             "l1": weights.l1 * pyramid_l1(made, real, batch.weight),
             "gradient": weights.gradient * gradient_l1(made, real, batch.weight),
@@ -172,14 +150,14 @@ class PairTask:
             points, frames = self._equivariance(batch, drawn.driving, step)
             losses["equivariance_points"] = weights.equivariance_points * points
             losses["equivariance_jacobians"] = weights.equivariance_jacobians * frames
-        if self.perceptual is not None:
-            if self._perceptual_weight is None:
-                self._perceptual_weight = self._measured_weight(real.device)
-            losses["perceptual"] = self._perceptual_weight * self._perceptual_distance(made, batch)
+        return losses
+
+    def judged(self, drawn: Drawn, batch: Batch) -> Outcome:
+        """Of the picture, and of the mouth where one looks at it alone."""
+        weights = self.config.losses
         if self.judge is None or self.done < weights.adversarial_from:
-            return Outcome(losses)
-        said = judged(self.judge, made, real, batch.mouth, weights)
-        return Outcome({**losses, **said.losses}, said.real, said.made)
+            return Outcome()
+        return judged(self.judge, drawn.picture, batch.driving, batch.mouth, weights)
 
     def judge_loss(self, logits: Sequence[Tensor]) -> Tensor:
         """Equation 3, summed over the judges."""
@@ -189,34 +167,12 @@ class PairTask:
         """All with the run's learning rate."""
         return [] if self.judge is None else [{"params": list(self.judge.parameters())}]
 
-    def _whole(self, batch: Batch | Picks) -> Batch:
+    def whole(self, batch: Batch | Picks) -> Batch:
+        """Gather what lives on the device."""
         if isinstance(batch, Batch):
             return batch
         assert self.resident is not None, "picks come from clips on the device"
         return self.resident.gather(batch)
-
-    def _perceptual_distance(self, made: Tensor, batch: Batch) -> Tensor:
-        """L_per of the picture, and of the mouth where it counts."""
-        assert self.perceptual is not None
-        distance = self.perceptual(made, batch.driving).mean()
-        share = self.config.losses.perceptual_mouth
-        if share:
-            mouths = [mouth_crop(picture, batch.mouth) for picture in (made, batch.driving)]
-            distance = distance + share * self.perceptual(*mouths).mean()
-        return distance
-
-    @torch.no_grad()
-    def _measured_weight(self, device: torch.device) -> float:
-        """Weight at which the perceptual term is the wanted share of the L1 term, for the network as it is now."""
-        weights, network = self.config.losses, deepcopy(self.network)  # batch norm of the copy alone takes notice
-        terms = torch.zeros(2, device=device)
-        for number in range(_MEASURED_BATCHES):
-            batch = self._whole(self.batch(number, min(self.config.batch, _MEASURED_PAIRS)).to(device))
-            made = self.draw(network, batch).picture
-            l1 = weights.l1 * pyramid_l1(made, batch.driving, batch.weight)
-            terms += torch.stack([l1, self._perceptual_distance(made, batch)]).float()
-        l1_term, distance = terms.tolist()
-        return float(weights.perceptual_share * l1_term / max(distance, 1e-12))
 
     def _equivariance(self, batch: Batch, driving: KeypointMotion, step: int) -> tuple[Tensor, Tensor]:
         real = batch.driving
@@ -231,23 +187,7 @@ class PairTask:
         """The linear face model, and the weight of the perceptual term where it was measured."""
         model = self.pairs.model
         found = {"face.mean": torch.from_numpy(model.mean), "face.basis": torch.from_numpy(model.basis)}
-        if self.config.losses.perceptual_share and self._perceptual_weight is not None:
-            found[_PERCEPTUAL_WEIGHT] = torch.tensor(self._perceptual_weight, dtype=torch.float64)
-        return found
-
-    @classmethod
-    def fixed_in(cls, model: Any, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Nothing, where the network does not carry the face model."""
-        return {}
-
-    def plain_config(self) -> Mapping[str, Any]:
-        """The network's shape."""
-        return asdict(self.config.model)
-
-    def meta(self) -> Mapping[str, Any]:
-        """The weights of the losses, and which perceptual network there was."""
-        name = getattr(self.perceptual, "name", "none")
-        return {"losses": asdict(self.config.losses), "perceptual": name}
+        return {**found, **super().fixed()}
 
     def validate(self, network: nn.Module) -> Mapping[str, float]:
         """Psnr, l1 and mouth sharpness on the validation clips."""
@@ -262,10 +202,8 @@ class PairTask:
         if self.shown is None:
             return None
         device = next(network.parameters()).device
-        made = self.draw(network, self.shown.to(device)).picture.float().cpu()
-        columns = torch.cat([self.shown.source, self.shown.driving, made], 3)
-        pixels = (columns.permute(0, 2, 3, 1).flatten(0, 1) * 255).round().clamp(0, 255)
-        return pixels.numpy().astype(np.uint8)
+        made = self.draw(network, self.shown.to(device)).picture
+        return in_columns([self.shown.source, self.shown.driving, made])
 
 
 def _pairs(config: TrainConfig, clips: list[Clip], face_model: LinearFaceModel) -> Pairs:
