@@ -12,7 +12,7 @@ from PIL import Image
 
 from visavis.core.errors import OutputError
 from visavis.drawn.synthetic import draw
-from visavis.media.contact_sheet import row_of
+from visavis.media.contact_sheet import row_of, small
 from visavis.media.picture_file import PICTURE_KINDS, write_marked_picture
 from visavis.media.provenance import DIGITAL_SOURCE_TYPE, marks
 
@@ -53,12 +53,13 @@ def test_what_a_kind_cannot_hold_is_refused_and_leaves_nothing(name: str, width:
     assert os.listdir(tmp_path) == []
 
 
-def test_a_row_shows_every_picture_under_its_label_and_large_ones_smaller():
+def test_a_row_shows_every_picture_under_its_label_and_large_ones_are_shrunk():
     pictures = [np.full((64, 48, 3), value, np.uint8) for value in (10, 200)]
     row = row_of(pictures, ["one", "two"])
     bar = row.shape[0] - 64
     assert row.shape[1] == 96
     assert (row[bar:, :48] == 10).all() and (row[bar:, 48:] == 200).all()
     assert row[:bar, :48].min() < 100 and row[:bar, 48:].min() < 100, "both labels"
-    large = row_of([np.full((2048, 1024, 3), 7, np.uint8)] * 3, ["a", "b", "c"])
-    assert large.shape == (bar + 512, 3 * 256, 3)
+    large = np.full((2048, 1024, 3), 7, np.uint8)
+    assert small(large).shape == (512, 256, 3) and (small(large) == 7).all()
+    assert small(pictures[0]) is pictures[0]

@@ -31,7 +31,6 @@ from visavis.motion.amounts import UNEDITED, Edits
 from visavis.motion.keypoint_kind import KeypointKind
 from visavis.motion.layout import Motion
 from visavis.motion.morphable_kind import MorphableKind
-from visavis.motion.sweep import Sweep
 from visavis.nn.engine import Engine
 from visavis.pipelines.edit import Editor
 from visavis.pipelines.load import load_generator
@@ -52,7 +51,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(inputs: Path, edits: str, **others: object) -> EditOptions:
     plain = {"model": str(inputs / "tiny.safetensors"), "engine": Engine("cpu", "fp32")}
-    return EditOptions(Sweep.parse(edits), **{**plain, **others})  # type: ignore[arg-type]
+    return EditOptions(edits, **{**plain, **others})  # type: ignore[arg-type]
 
 
 @cache
@@ -204,4 +203,7 @@ def test_edits_of_parts_that_a_model_does_not_have_are_refused(inputs: Path, tmp
         Reenactor(inputs / "portrait.png", model=str(inputs / "tiny.safetensors")).edited("nose=1")
     with pytest.raises(ConfigError, match="nothing to change"):
         edit_file(inputs / "portrait.png", tmp_path / "a.png", options(inputs, ""))
+    for others in ({"steps": 1}, {"steps": 26}, {"seconds": 0.0}, {"seconds": float("nan")}):
+        with pytest.raises(ConfigError, match="choose"):
+            options(inputs, "yaw=0..1", **others)
     assert os.listdir(tmp_path) == []

@@ -39,12 +39,11 @@ def edit(
     as_json: Json = False,
 ) -> None:
     """Turn the head of PORTRAIT, open its mouth, let it smile or blink, by numbers alone."""
-    from visavis.motion.sweep import Sweep
     from visavis.nn.engine import Engine
     from visavis.pipelines.edit import EditOptions, edit_file
 
     options = EditOptions(
-        Sweep.parse(edit),
+        edit,
         model=model,
         steps=steps,
         seconds=seconds,

@@ -24,10 +24,16 @@ def label_bar(labels: Sequence[str], width: int) -> Pixels:
     return np.asarray(bar, np.uint8)
 
 
-def row_of(pictures: Sequence[Pixels], labels: Sequence[str]) -> Pixels:
-    """A row of equally large pictures ``uint8 [H, W, 3]``, with as many labels; sides of over 512 pixels are shrunk."""
-    height, width = pictures[0].shape[:2]
-    shrink = min(1.0, _MOST_PX / max(height, width))
+def small(picture: Pixels) -> Pixels:
+    """A picture as it stands in a sheet: no side is longer than 512 pixels."""
+    height, width = picture.shape[:2]
+    shrink = _MOST_PX / max(height, width)
+    if shrink >= 1:
+        return picture
     size = (max(round(shrink * width), 1), max(round(shrink * height), 1))
-    shown = pictures if shrink == 1 else [cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in pictures]
-    return np.concatenate([label_bar(labels, size[0]), np.concatenate(shown, 1)]).astype(np.uint8)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def row_of(pictures: Sequence[Pixels], labels: Sequence[str]) -> Pixels:
+    """A row of equally large pictures ``uint8 [H, W, 3]`` under as many labels."""
+    return np.concatenate([label_bar(labels, pictures[0].shape[1]), np.concatenate(pictures, 1)]).astype(np.uint8)

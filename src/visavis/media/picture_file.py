@@ -47,7 +47,11 @@ def write_marked_picture(path: Path, pixels: Pixels, metadata: Mapping[str, str]
     except BaseException:
         place.abandon()
         raise
-    place.settle()
+    try:
+        place.settle()
+    except KeyboardInterrupt:
+        place.abandon()
+        raise
 
 
 def _settings(kind: str, comment: str) -> dict[str, Any]:

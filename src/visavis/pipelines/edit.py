@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from visavis.core.errors import ConfigError
 from visavis.face.types import Observation
 from visavis.generators.base import Generator
-from visavis.media.contact_sheet import row_of
+from visavis.media.contact_sheet import row_of, small
 from visavis.media.forms import VIDEO_KINDS
 from visavis.media.frame import Frame, Pixels
 from visavis.media.output import check_output
@@ -31,6 +32,7 @@ from visavis.pipelines.render import Portrait
 from visavis.weights.store import DEFAULT_MODEL
 
 _FPS = 25
+_MOST_STEPS, _MOST_SECONDS = 25, 60
 #: A number, or both ends of a range, by name.
 Told = dict[str, float | list[float]]
 #: Of an ending that both kinds have, the still picture is meant.
@@ -42,10 +44,11 @@ class EditOptions:
     """What to change, and how.
 
     Attributes:
-        edits: what to change; ranges become a sheet or a sweep.
+        edits: what to change, as ``yaw=+15,mouth=0.4``; ranges, as ``yaw=-45..45``, become a sheet or a sweep
+            (:class:`visavis.motion.sweep.Sweep`).
         model: name or path of weights.
         steps: pictures in the sheet of a sweep, 2 to 25.
-        seconds: length of a video.
+        seconds: length of a video, at most 60.
         paste_back: put the result back into the full picture.
         crop: True, False, or None to crop unless the picture is a crop already.
         face: which face, 0 for the largest.
@@ -53,7 +56,7 @@ class EditOptions:
         force: replace an existing result.
     """
 
-    edits: Sweep
+    edits: str
     model: str = DEFAULT_MODEL
     steps: int = 7
     seconds: float = 4.0
@@ -62,6 +65,13 @@ class EditOptions:
     face: int = 0
     engine: Engine = field(default_factory=Engine)
     force: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range."""
+        if not 2 <= self.steps <= _MOST_STEPS:
+            raise ConfigError(f"steps={self.steps}: choose 2 to {_MOST_STEPS}")
+        if not 0 < self.seconds <= _MOST_SECONDS:
+            raise ConfigError(f"seconds={self.seconds:g}: choose more than 0, and at most {_MOST_SECONDS}")
 
 
 @dataclass(frozen=True)
@@ -149,6 +159,7 @@ def edit_file(portrait: Path, output: Path, options: EditOptions, progress: Prog
         VisavisError: bad input, no face, edits that the model cannot do, weights or output that cannot be used;
             nothing is left at ``output``.
     """
+    sweep = Sweep.parse(options.edits)
     check_output(output, [portrait], force=options.force, kinds=(*PICTURE_KINDS, *_MOVING))
     generator = load_generator(options.model, options.engine)
     stills = find_source(portrait, options.face, generator.references.most)
@@ -161,8 +172,7 @@ def edit_file(portrait: Path, output: Path, options: EditOptions, progress: Prog
 
     began = time.perf_counter()
     write = _write_picture if output.suffix.lower() in PICTURE_KINDS else _write_video
-    size = full.shape[:2] if options.paste_back else (generator.size, generator.size)
-    made = write(editor, output, options, finished, (size[0], size[1]), progress or (lambda done, total: None))
+    made = write(editor, sweep, output, options, finished, progress or (lambda done, total: None))
     total_ms = 1000 * (time.perf_counter() - began)
     return EditReport(
         frames=made.frames,
@@ -170,8 +180,8 @@ def edit_file(portrait: Path, output: Path, options: EditOptions, progress: Prog
         seconds=made.seconds,
         width=made.width,
         height=made.height,
-        edits=options.edits.as_json(),
-        turned=_turned(editor, options.edits),
+        edits=sweep.as_json(),
+        turned=_turned(editor, sweep),
         model=options.model,
         device=generator.engine.device,
         precision=generator.engine.precision,
@@ -198,26 +208,29 @@ _Finish = Callable[[Pixels], Pixels]
 
 
 def _write_picture(
-    editor: Editor, output: Path, options: EditOptions, finished: _Finish, size: tuple[int, int], progress: Progress
+    editor: Editor, sweep: Sweep, output: Path, options: EditOptions, finished: _Finish, progress: Progress
 ) -> _Made:
-    sweep = options.edits
-    steps = sweep.steps(options.steps) if sweep.moves else [sweep.last]
-    pictures: list[Pixels] = []
-    for edits in steps:
-        pictures.append(finished(editor.picture(edits)))
-        progress(len(pictures), len(steps))
-    shown = (
-        row_of(pictures, [sweep.label(edits, editor.turned(edits)) for edits in steps]) if sweep.moves else pictures[0]
-    )
+    if not sweep.moves:
+        shown, count = finished(editor.picture(sweep.last)), 1
+        progress(1, 1)
+    else:
+        steps, pictures = sweep.steps(options.steps), []
+        count = len(steps)
+        for edits in steps:
+            pictures.append(small(finished(editor.picture(edits))))
+            progress(len(pictures), count)
+        shown = row_of(pictures, [sweep.label(edits, editor.turned(edits)) for edits in steps])
     write_marked_picture(output, shown, marks(options.model), replace=options.force)
-    return _Made(len(pictures), shown.shape[1], shown.shape[0])
+    return _Made(count, shown.shape[1], shown.shape[0])
 
 
 def _write_video(
-    editor: Editor, output: Path, options: EditOptions, finished: _Finish, size: tuple[int, int], progress: Progress
+    editor: Editor, sweep: Sweep, output: Path, options: EditOptions, finished: _Finish, progress: Progress
 ) -> _Made:
-    cues = list(options.edits.there_and_back(options.seconds, _FPS))
+    cues = list(sweep.there_and_back(options.seconds, _FPS))
     metadata = marks(options.model)
+    height, width = finished(editor.picture(cues[0][1])).shape[:2]
+    size = (height, width)
     with VideoWriter(output, size=size, fps=Fraction(_FPS), metadata=metadata, replace=options.force) as writer:
         for number, frame in enumerate(editor.stream(cues), 1):
             writer.write(Frame(finished(frame.pixels), frame.time))
