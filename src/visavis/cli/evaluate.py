@@ -54,6 +54,7 @@ def evaluate(
     from visavis.evaluation import report as reports
     from visavis.evaluation.drawn import SPLIT, drawn_dataset
     from visavis.evaluation.models import runs_in
+    from visavis.evaluation.suite import USUAL_ROWS
     from visavis.evaluation.suite import evaluate as run
     from visavis.media.writer import check_output
 
@@ -72,7 +73,7 @@ def evaluate(
         report = run(
             data,
             split,
-            rows or ["copy", "mesh-warp", "avfr-256"],
+            rows or USUAL_ROWS,
             protocol=protocol.value,
             limit=limit,
             every=every,
