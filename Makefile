@@ -13,23 +13,26 @@ $(STAMP): pyproject.toml tools/setup.sh
 	touch $@
 
 demo: setup
-	@echo "demo: five steps into out/, about two minutes on two quiet cores"
+	@echo "demo: six steps into out/, about two minutes on two quiet cores"
 	@mkdir -p out
-	@echo "demo: 1 of 5, drawing a portrait and a talking clip with sound"
+	@echo "demo: 1 of 6, drawing a portrait and a talking clip with sound"
 	$(BIN)/python -m visavis.drawn.synthetic out/portrait.png out/driving.mp4
-	@echo "demo: 2 of 5, the portrait follows the clip (relative motion)"
+	@echo "demo: 2 of 6, the portrait follows the clip (relative motion)"
 	$(BIN)/visavis reenact out/portrait.png out/driving.mp4 -o out/reenacted.mp4 --force
-	@echo "demo: 3 of 5, the same with the clip's own pose (absolute motion)"
+	@echo "demo: 3 of 6, the same with the clip's own pose (absolute motion)"
 	$(BIN)/visavis reenact out/portrait.png out/driving.mp4 -o out/reenacted-absolute.mp4 --motion absolute --force
-	@echo "demo: 4 of 5, the clip becomes a call"
+	@echo "demo: 4 of 6, the head of the portrait is turned by hand"
+	$(BIN)/visavis edit out/portrait.png -o out/edited.png --edit yaw=-30..30 --force
+	@echo "demo: 5 of 6, the clip becomes a call"
 	$(BIN)/visavis encode out/driving.mp4 -o out/call.vsv --force
 	$(BIN)/visavis inspect out/call.vsv
-	@echo "demo: 5 of 5, the call becomes a video again"
+	@echo "demo: 6 of 6, the call becomes a video again"
 	$(BIN)/visavis decode out/call.vsv -o out/call.mp4 --force
 	@echo
 	@echo "demo: done. Look at, and listen to,"
 	@echo "  out/reenacted.mp4           the portrait, moved by out/driving.mp4"
 	@echo "  out/reenacted-absolute.mp4  the same, in the clip's own pose"
+	@echo "  out/edited.png              a sheet of the portrait with its head turned step by step"
 	@echo "  out/call.mp4                out/driving.mp4 as it comes out of a call of a few kbit/s (out/call.vsv)"
 
 pictures: setup

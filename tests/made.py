@@ -8,6 +8,7 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from visavis.face.mesh import LIPS_INNER
 from visavis.face.types import MESH_POINTS
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
+from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
 from visavis.media.still import write_picture
 from visavis.weights.checkpoint import save
 
@@ -112,6 +114,8 @@ def bad_inputs(folder: Path) -> None:
     (folder / "pickle.safetensors").write_bytes(pickle.dumps({"generator": {}}))
     (folder / "code.pth").write_bytes(pickle.dumps(print))
     _other_weights(folder)
+    network, config = FirstOrderModel(KeypointConfig.tiny()), asdict(KeypointConfig.tiny())
+    save(folder / "keypoints.safetensors", network.state_dict(), family="keypoint", config=config)
     (folder / "unknown.toml").write_text("stepz = 3\n")
     (folder / "broken.toml").write_text("steps = \n")
 

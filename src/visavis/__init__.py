@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from visavis.pipelines.call.settings import CallSettings
     from visavis.pipelines.call.weights import WeightsId
     from visavis.pipelines.door import Reenactor, read_frames
+    from visavis.pipelines.edit import EditOptions, EditReport, edit_file
     from visavis.pipelines.files import ReenactOptions, ReenactReport, reenact_file
     from visavis.pipelines.load import load_generator
 
@@ -34,6 +35,8 @@ _HOMES = {
     "CallDecoder": "visavis.pipelines.call.decoder",
     "CallEncoder": "visavis.pipelines.call.encoder",
     "CallSettings": "visavis.pipelines.call.settings",
+    "EditOptions": "visavis.pipelines.edit",
+    "EditReport": "visavis.pipelines.edit",
     "EncodeOptions": "visavis.pipelines.call.encode_file",
     "Engine": "visavis.nn.engine",
     "Frame": "visavis.media.frame",
@@ -44,6 +47,7 @@ _HOMES = {
     "VisavisError": "visavis.core.errors",
     "WeightsId": "visavis.pipelines.call.weights",
     "decode_file": "visavis.pipelines.call.decode_file",
+    "edit_file": "visavis.pipelines.edit",
     "encode_file": "visavis.pipelines.call.encode_file",
     "load_generator": "visavis.pipelines.load",
     "read_frames": "visavis.pipelines.door",
@@ -54,6 +58,8 @@ __all__ = [
     "CallDecoder",
     "CallEncoder",
     "CallSettings",
+    "EditOptions",
+    "EditReport",
     "EncodeOptions",
     "Engine",
     "Frame",
@@ -64,6 +70,7 @@ __all__ = [
     "VisavisError",
     "WeightsId",
     "decode_file",
+    "edit_file",
     "encode_file",
     "load_generator",
     "read_frames",

@@ -45,6 +45,9 @@ BAD_WEIGHTS = {
     "config.safetensors": "widdths",
 }
 
+EDIT = "edit {source} -o {out}/out.png --model {model} --edit "
+KEYPOINTS = "keypoints.safetensors"
+
 SEI = "sei write {driving} -o {out}/out.mp4 --model {model}"
 
 NOT_PUBLISHED = ("missing.pth", "folder.mp4", "empty.mp4", "code.pth", "text.mp4", "tiny.safetensors")
@@ -59,6 +62,30 @@ CASES = [
     (REENACT.format(**GOOD, out="{out}/none"), "none"),
     ("reenact portrait.png driving.mp4 -o driving.mp4 --force --model tiny.safetensors", "driving.mp4"),
     ("reenact portrait.png driving.mp4 -o voice.wav --model tiny.safetensors", "voice.wav"),
+    *((EDIT.format(**{**GOOD, "source": name}, out="{out}") + "yaw=10", named) for name, named in BAD_SOURCES.items()),
+    *((EDIT.format(**{**GOOD, "model": name}, out="{out}") + "yaw=10", named) for name, named in BAD_WEIGHTS.items()),
+    *(
+        (EDIT.format(**GOOD, out="{out}") + wrong, named)
+        for wrong, named in (
+            ("nose=1", "nose"),
+            ("yaw=90", "-45 to 45"),
+            ("yaw=-45..90", "-45 to 45"),
+            ("mouth=2", "-1 to 1"),
+            ("yaw=much", "number"),
+            ("yaw=1..", "number"),
+            (",", "nothing to change"),
+            ("yaw=10 --face 3", "number 3"),
+            ("yaw=10 --device cuda", "cuda"),
+        )
+    ),
+    (EDIT.format(**{**GOOD, "model": KEYPOINTS}, out="{out}") + "yaw=10", "a model whose motion has a mesh"),
+    (f"edit portrait.png -o {{out}}/out.mp4 --model {KEYPOINTS} --edit mouth=0..1", "a model whose motion has a mesh"),
+    *(
+        (f"edit portrait.png -o {{out}}/{name} --edit yaw=10", name)
+        for name in ("out.wav", "out", "out.bmp", "no/out.png")
+    ),
+    ("edit portrait.png -o portrait.png --force --edit yaw=10 --model tiny.safetensors", "portrait.png"),
+    ("edit portrait.png -o corrupt.png --edit yaw=10 --model tiny.safetensors", "--force"),
     *((f"inspect {name}", named) for name, named in BAD_WEIGHTS.items()),
     *((f"bench --frames 5 --model {name}", named) for name, named in BAD_WEIGHTS.items()),
     *(

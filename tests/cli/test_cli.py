@@ -19,6 +19,7 @@ from visavis.media.reader import VideoReader
 
 VERBS = (
     "reenact",
+    "edit",
     "encode",
     "decode",
     "rate",
@@ -63,6 +64,9 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
         (["reenact", "a", "b", "-o", "c", "--face", "nine"], "--face"),
         (["reenact", "a", "b", "-o", "c", "--no-such\noption"], "--no-such"),
         (["reenact", "a", "b", "c", "-o", "d"], "c"),
+        (["edit", "a.png", "-o", "b.png"], "--edit"),
+        (["edit", "a.png", "-o", "b.png", "--edit", "yaw=1", "--steps", "1"], "--steps"),
+        (["edit", "a.png", "b.png", "-o", "c.png", "--edit", "yaw=1"], "b.png"),
         (["no-such-verb"], "no-such-verb"),
         (["weights", "bend"], "bend"),
         (["study", "tabulate"], "answers"),
@@ -102,6 +106,24 @@ def test_reenact_prints_one_object_and_carries_every_frame(
         assert sum(1 for _ in reader) == FRAMES
         assert reader.info.has_sound
     assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+def test_edit_prints_one_object_and_says_how_far_a_head_turns(
+    inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    command = ["edit", inputs / "portrait.png", "--model", inputs / "tiny.safetensors", "--threads", "1"]
+    assert run([*command, "-o", tmp_path / "a.png", "--edit", "yaw=-45..45,mouth=0.4", "--steps", "3", "--json"]) == 0
+    printed = capfd.readouterr()
+    report = one_object(printed.out)
+    assert printed.err == ""
+    assert (report["frames"], report["fps"], report["seconds"]) == (3, None, None)
+    assert report["edits"] == {"yaw": [-45, 45], "mouth": 0.4}
+    assert set(report) >= {"width", "height", "turned", "model", "device", "precision", "ms_per_frame", "peak_rss_mb"}
+    assert run([*command, "-o", tmp_path / "a.gif", "--edit", "pitch=8", "--seconds", "0.2"]) == 0
+    assert "5 pictures, 0.20 s" in capfd.readouterr().out
+    assert run([*command, "-o", tmp_path / "b.png", "--edit", "yaw=45"]) == 0
+    assert "as far as one picture can show" in capfd.readouterr().out
+    assert sorted(os.listdir(tmp_path)) == ["a.gif", "a.png", "b.png"]
 
 
 def test_an_existing_result_is_replaced_only_with_force(

@@ -118,10 +118,24 @@ def test_every_verb_is_in_the_readme(capsys: pytest.CaptureFixture[str]):
     listed = set(re.findall(r"^\W*(\w+)  +", capsys.readouterr().out, re.MULTILINE))
     verbs = {command.split()[1] for command in COMMANDS}
     assert verbs and verbs <= listed | {"study", "weights"}
-    assert {"reenact", "encode", "decode", "prepare", "train", "evaluate", "rate", "study", "inspect", "sei"} <= verbs
+    assert {
+        "reenact",
+        "edit",
+        "encode",
+        "decode",
+        "prepare",
+        "train",
+        "evaluate",
+        "rate",
+        "study",
+        "inspect",
+        "sei",
+    } <= verbs
 
 
-@pytest.mark.parametrize("section, verbs", [("Reenact", ["reenact"]), ("Call", ["encode", "decode"])])
+@pytest.mark.parametrize(
+    "section, verbs", [("Reenact", ["reenact"]), ("Edit", ["edit"]), ("Call", ["encode", "decode"])]
+)
 def test_every_option_in_a_table_is_an_option_of_its_verbs(
     section: str, verbs: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

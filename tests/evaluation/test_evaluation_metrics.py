@@ -24,7 +24,7 @@ from visavis.evaluation.metrics.landmarks68 import FILE, Landmarks68, landmark_d
 from visavis.evaluation.metrics.sharpness import agreement, sharpness
 from visavis.evaluation.metrics.tables import load_exactly, read_table
 from visavis.face.mesh import LIPS
-from visavis.face.morphable import LinearFaceModel
+from visavis.face.model3d import load_face_model
 from visavis.face.tracker import FaceTracker
 
 
@@ -148,21 +148,21 @@ def turned(mesh: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def test_expression_distance_sees_expression_and_not_pose_nor_person():
-    """Basis 0 is who, basis 1 what they do; the driver has another face and another pose."""
+    """The driver has another face, resting expression and pose; one coefficient of it differs by 0.3."""
+    model = load_face_model()
     rng = np.random.default_rng(0)
-    mean = tiny_mesh() - tiny_mesh().mean(0)
-    moved = np.zeros((2, 478, 3), np.float32)
-    moved[:, list(LIPS), :2] = rng.normal(size=(2, 40, 2)) / 100
-    flat = np.linalg.qr(moved.reshape(2, -1).T)[0].T.reshape(2, 478, 3)
-    model = LinearFaceModel(mean.astype(np.float32), (flat / 3).astype(np.float32))
+    who, other = rng.normal(size=(2, len(model.identity))) * model.identity_scale
+    rest, other_rest, move = rng.normal(size=(3, len(model.expression))) * 0.3 * model.expression_scale
+    more = np.zeros(len(model.expression))
+    more[2] = 0.3
 
-    def face(who: float, what: float, yaw: float = 0) -> np.ndarray:
-        shape = mean + who * model.basis[0] + what * model.basis[1]
-        return turned(0.4 * shape.astype(np.float32), yaw)
+    def face(identity: np.ndarray, expression: np.ndarray, yaw: float = 0) -> np.ndarray:
+        return turned(0.4 * model.shape(identity, expression), yaw)
 
-    distance = ExpressionDistance(model, source=face(0.5, 0), start=face(-0.3, 0.1))
-    assert distance(face(0.5, 0.4, 20), face(-0.3, 0.5, -10)) == pytest.approx(0, abs=0.02)
-    assert distance(face(0.5, 0.0), face(-0.3, 0.5)) == pytest.approx(0.4 / 2, abs=0.02)
+    distance = ExpressionDistance(model, source=face(who, rest), start=face(other, other_rest))
+    assert distance(face(who, rest + move, 20), face(other, other_rest + move, -10)) == pytest.approx(0, abs=1e-3)
+    found = distance(face(who, rest + move, 20), face(other, other_rest + move + more, -10))
+    assert found == pytest.approx(0.3 / len(model.expression), rel=0.02)
 
 
 def test_blur_lowers_sharpness_of_its_place_alone():

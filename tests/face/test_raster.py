@@ -10,7 +10,16 @@ import torch
 
 from visavis.face.fitting import fit_clip
 from visavis.face.model3d import FaceModel, load_face_model, rotation_matrices
-from visavis.face.nmfc import mesh_flow, mesh_flow_batch, nmfc, nmfc_batch, nmfc_colours, seen_in, seen_in_batch
+from visavis.face.nmfc import (
+    landmark_colours,
+    mesh_flow,
+    mesh_flow_batch,
+    nmfc,
+    nmfc_batch,
+    nmfc_colours,
+    seen_in,
+    seen_in_batch,
+)
 from visavis.face.raster import rasterise, rasterise_batch
 
 
@@ -262,3 +271,17 @@ def test_a_fitted_face_is_drawn_where_its_mesh_is(model: FaceModel):
     for drawn, mesh in zip(model.points(fit.camera, fit.identity, fit.expression), meshes, strict=True):
         one, two = (rasterise(points, model.triangles, 128).index for points in (drawn, mesh))
         assert (one == two).mean() > 0.99
+
+
+def test_landmarks_colour_the_contours_and_nothing_of_the_cheeks():
+    model = load_face_model()
+    shown = landmark_colours(model).any(1)
+    np.testing.assert_array_equal(landmark_colours(model)[shown], nmfc_colours(model)[shown])
+
+    def around(point: int) -> np.ndarray:
+        return shown[(model.triangles == point).any(1)]
+
+    assert not around(205).any()  # one cheek
+    assert not around(425).any()  # the other cheek
+    assert all(around(point).any() for point in (61, 291, 33, 263, 152, 4, 105))  # lips, eyes, chin, nose, brow
+    assert 0.1 < shown.mean() < 0.5

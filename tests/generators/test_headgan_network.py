@@ -104,6 +104,24 @@ def test_every_addition_can_be_switched_off(switch: str):
     assert float(picture.max()) <= 1
 
 
+def test_without_flow_the_reference_stays_where_it_lies():
+    config = replace(HeadganConfig.tiny(), mesh_flow=False, flow=False)
+    network = HeadganNetwork(config).eval()
+    seen = inputs(config)
+    with torch.no_grad():
+        still = network.encode(seen["picture"], seen["face"], seen["person"])
+        warped = network.warp(still, seen["faces"])
+        torch.testing.assert_close(warped.picture, seen["picture"], atol=1e-5, rtol=0)
+        torch.testing.assert_close(warped.features[2], still.features[2], atol=1e-5, rtol=0)
+        assert float(rendered(network).std()) > 0
+
+
+@pytest.mark.parametrize("other", [{"flow": False}, {"landmarks": True}])
+def test_the_mesh_s_flow_needs_a_flow_and_the_whole_face(other: dict[str, bool]):
+    with pytest.raises(ConfigError, match="mesh_flow"):
+        replace(HeadganConfig.tiny(), **other)
+
+
 def test_gradient_reaches_every_parameter():
     torch.manual_seed(0)
     network = HeadganNetwork(replace(HeadganConfig.tiny(), hidden=8))  # of four, all may happen to be asleep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def drawn_face(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a sphere in place of the packaged face model, and a tone in place of speech."""
-    monkeypatch.setattr(headgan, "face_shape", lambda irises: sphere_face()[1])
+    monkeypatch.setattr(headgan, "face_shape", lambda irises, landmarks: sphere_face()[1])
     monkeypatch.setattr(headgan, "heard", lambda folder: lambda record: np.ones((100, SOUND), np.float32))
 
 
@@ -177,6 +177,35 @@ def test_recipes_are_read(name: str):
     config = read_config(RECIPES / name)
     assert config.task == "headgan"
     assert list(config.judges) == ["picture", "mouth"]
+
+
+ROWS = sorted((RECIPES / "ablation" / "headgan").glob("[0-9]*.toml"))
+
+
+def test_the_rows_of_the_ablation_differ_in_one_thing_each():
+    whole, *others = (read_config(path) for path in ROWS)
+    assert all(replace(row, model=whole.model) == whole for row in others)
+    differences = [
+        {name: value for name, value in asdict(row.model).items() if value != getattr(whole.model, name)}
+        for row in others
+    ]
+    assert differences == [{"flow": False}, {"sound": 0}, {"landmarks": True}]
+
+
+@pytest.mark.parametrize("path", ROWS, ids=lambda path: path.stem)
+def test_a_row_of_the_ablation_takes_a_step(path: Path, shards: Path, tmp_path: Path):
+    """Every switch of its network, at the smallest sizes."""
+    row = read_config(path).model
+    settings = [f"model.{name}={str(getattr(row, name)).lower()}" for name in ("mesh_flow", "flow", "landmarks")]
+    task = started(read_config(recipe(tmp_path), [*settings, f"model.sound={SOUND if row.sound else 0}"]), shards)
+    optimiser = torch.optim.Adam(task.network.parameters(), 1e-3)
+    losses = task.losses(task.batch(0, 2), 0).losses
+    torch.stack(list(losses.values())).sum().backward()
+    before = [p.detach().clone() for p in task.network.parameters()]
+    optimiser.step()
+    assert all(np.isfinite(float(loss.detach())) for loss in losses.values())
+    changed = [not torch.equal(a, b) for a, b in zip(before, task.network.parameters(), strict=True)]
+    assert sum(changed) > 0.9 * len(changed)
 
 
 def test_the_paper_s_weights_are_the_defaults():

@@ -28,7 +28,10 @@ def evaluate(
     drawn: Annotated[bool, typer.Option("--drawn", help="Draw people who talk, in place of --data.")] = False,
     split: Annotated[str, typer.Option(help="Which split.")] = "val",
     model: Annotated[
-        list[str] | None, typer.Option(help="Weights, copy, mesh-warp or real, or label=weights; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="Weights (also weights:deaf, weights:memoryless), copy, mesh-warp, real; label=one of these; repeated."
+        ),
     ] = None,
     ablation: Annotated[
         Path | None, typer.Option(help="Folder of training runs: a row for each, in the order of their names.")
@@ -39,6 +42,10 @@ def evaluate(
     window: Annotated[
         float, typer.Option(min=0.0, max=60.0, help="Seconds of consecutive frames for what moves; 0 leaves it out.")
     ] = 2.0,
+    by_pose: Annotated[
+        bool,
+        typer.Option("--by-pose", help="Also by how far heads are turned from the source's, in thirds of the frames."),
+    ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core, at most 4, and 1 on a GPU.")] = 0,
     metric_weights: Annotated[Path | None, typer.Option(help="Folder with networks of metrics.")] = None,
     output: Annotated[
@@ -52,6 +59,7 @@ def evaluate(
 ) -> None:
     """Measure models against ground truth on a data set."""
     from visavis.evaluation import report as reports
+    from visavis.evaluation.by_pose import by_pose_note, by_pose_table
     from visavis.evaluation.drawn import SPLIT, drawn_dataset
     from visavis.evaluation.models import runs_in
     from visavis.evaluation.suite import USUAL_ROWS
@@ -82,6 +90,7 @@ def evaluate(
             workers=workers or _processes(device),
             metric_weights=metric_weights,
             sheets=sheets,
+            by_pose=by_pose,
             progress=progress,
         )
         if folder is not None:
@@ -92,6 +101,9 @@ def evaluate(
         print_json(report)
         return
     print(reports.table(report))
+    if by_pose:
+        print(by_pose_note(report["by_pose"]))
+        print(by_pose_table(report["by_pose"]))
     print(report["note"])
     for title, entries in (("not computed", report["unavailable"]), ("left out", report["failed"])):
         for name, why in entries.items():

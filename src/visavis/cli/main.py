@@ -12,6 +12,7 @@ from visavis.cli import (
     bench,
     decode,
     doctor,
+    edit,
     encode,
     evaluate,
     inspect,
@@ -44,6 +45,7 @@ def _print_version(asked: bool) -> None:
 
 
 app.command("reenact")(reenact.reenact)
+app.command("edit")(edit.edit)
 app.command("encode")(encode.encode)
 app.command("decode")(decode.decode)
 app.command("prepare")(prepare.prepare)

@@ -14,30 +14,49 @@ from visavis.codec.transform import CLASSES, GROUP_SIZES, MotionTable
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
-_APART = 8  # frames between which a change counts
 _NOMINAL_STEP = 12
+_RIDGE = 1e-2  # square pixels: about what the quantiser leaves of a component
 _ROUNDS = 2
 _LEVELS = np.arange(-30, 114, 2)
 _OFFSETS = np.arange(-20, 40, 2)
 
 
-def principal_components(clips: Sequence[Array], metric: Array) -> tuple[Array, Array]:
+def principal_components(changes: Array, metric: Array) -> tuple[Array, Array, Array]:
     """Components of motion, ordered by how far they move the picture.
 
     Args:
-        clips: vectors ``[T, M]`` each.
-        metric: ``[M, M]``; ``d @ metric @ d`` is the mean squared movement of the face's points, in square pixels,
-            under a change ``d``.
+        changes: of motion vectors over some frames, ``[N, M]``.
+        metric: ``[M, M]``; ``d @ metric @ d`` is the mean squared movement, in square pixels, under a change ``d``.
 
     Returns:
-        ``analysis [M, M]``, whose rows give components in pixels, and its inverse, whose COLUMNS are their effects.
+        ``analysis [M, M]``, whose rows give components in pixels; its inverse, whose COLUMNS are their effects; and the
+        root mean square of each component over the changes, ``[M]``.
     """
-    changes = np.concatenate([clip[_APART:] - clip[:-_APART] for clip in clips])
     root = np.linalg.cholesky(metric + 1e-9 * np.trace(metric) * np.eye(len(metric)))
     white = changes @ root
-    _, vectors = np.linalg.eigh(white.T @ white)
+    squares, vectors = np.linalg.eigh(white.T @ white / len(white))
     analysis = vectors[:, ::-1].T @ root.T
-    return np.asarray(analysis, np.float64), np.asarray(np.linalg.inv(analysis), np.float64)
+    spread = np.sqrt(np.maximum(squares[::-1], 0))
+    return np.asarray(analysis, np.float64), np.asarray(np.linalg.inv(analysis), np.float64), spread
+
+
+def worth_sending(near: Array, far: Array, metric: Array, least: float) -> tuple[Array, Array]:
+    """The components that move the picture by ``least`` pixels or more, and all else as far as they tell it.
+
+    Args:
+        near: changes over a few frames ``[N, M]``, which order the components.
+        far: changes within a clip, however far apart ``[N, M]``, in which is looked up what tells what.
+        metric: as for :func:`principal_components`.
+        least: root mean square of the last component, in pixels.
+
+    Returns:
+        ``analysis [R, M]`` and ``synthesis [R, M]``; what is rebuilt from components has those very components.
+    """
+    analysis, inverse, spread = principal_components(near, metric)
+    count = max(int((spread >= least).sum()), 1)
+    sent, rest = analysis[:count], analysis[count:]
+    told = regression(far @ sent.T, far @ rest.T, _RIDGE)
+    return sent, np.asarray(inverse[:, :count].T + told @ inverse[:, count:].T)
 
 
 def regression(inputs: Array, outputs: Array, ridge: float) -> Array:

@@ -8,7 +8,7 @@ from visavis.codec.motion_coder import STEPS
 from visavis.core.errors import ConfigError
 
 LEAST_KBPS, MOST_KBPS = 0.5, 100.0
-DEFAULT_STEP = 14  # 45/256 of a pixel: about 1 kbit/s of motion at 25 frames a second
+DEFAULT_STEP = 14  # 45/256 of a pixel: about 1.2 kbit/s of motion at 25 frames a second
 _MOTION_SHARE, _MOST_MOTION_KBPS = 0.45, 1.2  # beyond, finer motion is not seen and pivots are
 _HEADS_KBPS = 0.12
 _PIVOT_SPAN_S = 4.0

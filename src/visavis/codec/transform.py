@@ -1,10 +1,11 @@
 """From a motion vector to a few numbers that are worth sending, and back.
 
 A table holds a linear transform ``c = analysis @ (vector - mean)``. Its components are ordered by how far they move
-the picture and measured in pixels: a change of one moves the face's points by one pixel of 256 (root mean square),
-whichever component it is, so that one quantiser step suits all. What the components leave out (keypoints on shoulders
-or hair, values that belong to the person) a receiver takes from the pivot, whose whole vector it knows:
-``vector = pivot + synthesis.T @ (c - pivot_c)``.
+the picture and measured in pixels: a change of one moves the face's points by one pixel of 256 (root mean square), or
+changes the generated picture by as much, whichever component it is, so that one quantiser step suits all. What a
+generator makes of a value decides what it is worth: a keypoint that carries all hair and shoulders is told finely, one
+that moves nothing is told from the others. What the components leave out (values that hardly change, or belong to the
+person) a receiver takes from the pivot, whose whole vector it knows: ``vector = pivot + synthesis.T @ (c - pivot_c)``.
 
 Tables belong to weights, by the hash of their file. Weights without a table get :func:`plain_table`: the values of
 the vector themselves, each by the scale that its layout gives it.

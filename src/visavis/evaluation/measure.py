@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visavis.core.errors import DataError
+from visavis.evaluation.by_pose import degrees_apart
 from visavis.evaluation.clip import ClipFrames, Seen, Window
 from visavis.evaluation.metrics import broken, dynamics, identity, video
 from visavis.evaluation.metrics.expression import ExpressionDistance
@@ -59,6 +60,7 @@ class ClipMeasure:
         self._truth = protocol is Protocol.SAME
         self._speech = speech
         real = [seen.observation.picture for seen in clip.driving]
+        self.degrees = degrees_apart(_mesh(source), [_mesh(seen) for seen in clip.driving])
         self.real_features = self._features(real, _pictures(clip.window) if clip.window is not None else None)
         self._sharp = [_sharpness(seen) for seen in (clip.driving if self._truth else [source])]
         self._source_eyes = broken.SourceEyes(source.observation.picture, source.face.mesh)
@@ -78,7 +80,8 @@ class ClipMeasure:
         # The tracker looks for one face after it has seen one: so every model meets it in the same state.
         self._tracker.find(self._source.observation.picture)
         rendered: dict[Fraction, tuple[Pixels, Face | None]] = {}
-        result = ModelResult(frames=len(self._clip.driving))
+        count = len(self._clip.driving)
+        result = ModelResult(frames=count, by_frame=[{} for _ in range(count)])
 
         def made(seen: Seen) -> tuple[Pixels, Face | None]:
             time = seen.observation.time
@@ -105,18 +108,22 @@ class ClipMeasure:
         seen = self._clip.driving[number]
         truth = seen.observation.picture
         if self._truth:
-            result.add({"l1": l1(picture, truth), "psnr": psnr(picture, truth), "ssim": ssim(picture, truth)})
+            result.add_frame(
+                number, {"l1": l1(picture, truth), "psnr": psnr(picture, truth), "ssim": ssim(picture, truth)}
+            )
             self._frame68(result, number, picture)
         if face is None:
             result.no_face += 1
             return
         if self._truth:
             distance, mouth = landmark_distance(face.mesh, seen.face.mesh, picture.shape[0])
-            result.add({"lmd": distance, "lmd_mouth": mouth})
+            result.add_frame(number, {"lmd": distance, "lmd_mouth": mouth})
         if self._expression is not None:
-            result.add({"aed_expression": self._expression(_relative(face, picture), _mesh(seen))})
+            result.add_frame(number, {"aed_expression": self._expression(_relative(face, picture), _mesh(seen))})
         wanted = self._sharp[number if self._truth else 0]
-        result.add({name: agreement(value, wanted[name]) for name, value in sharpness(picture, face.mesh).items()})
+        result.add_frame(
+            number, {name: agreement(value, wanted[name]) for name, value in sharpness(picture, face.mesh).items()}
+        )
 
     def _broken(self, result: ModelResult, rendered: Mapping[Fraction, tuple[Pixels, Face | None]]) -> None:
         """Ask of every frame, of the window too, whether its eyes are broken; those without a face count elsewhere."""
@@ -136,7 +143,7 @@ class ClipMeasure:
             result.no_face68 += 1
             return
         distance, mouth = landmark_distance68(made, real, picture.shape[0])
-        result.add({"lmd68": distance, "lmd68_mouth": mouth})
+        result.add_frame(number, {"lmd68": distance, "lmd68_mouth": mouth})
 
     def _embeddings(self, result: ModelResult, frames: Sequence[tuple[Pixels, Face | None]]) -> None:
         network = self._networks.identity
@@ -145,18 +152,18 @@ class ClipMeasure:
         with_face = [(number, picture, face) for number, (picture, face) in enumerate(frames) if face is not None]
         found = network.embed([identity.chip(picture, face.mesh) for _, picture, face in with_face])
         for (number, _, _), embedding in zip(with_face, found, strict=True):
-            result.add({"csim": identity.identity_similarity(embedding, self._source_embedding)})
+            result.add_frame(number, {"csim": identity.identity_similarity(embedding, self._source_embedding)})
             if self._truth:
-                result.add({"aed": identity.identity_distance(embedding, self._real_embeddings[number])})
+                result.add_frame(number, {"aed": identity.identity_distance(embedding, self._real_embeddings[number])})
 
     def _perceptual(self, result: ModelResult, pictures: Sequence[Pixels]) -> None:
         lpips = self._networks.lpips
         if lpips is None or not self._truth:
             return
-        for picture, seen in zip(pictures, self._clip.driving, strict=True):
+        for number, (picture, seen) in enumerate(zip(pictures, self._clip.driving, strict=True)):
             with torch.inference_mode():
                 distance = lpips(as_tensor([picture]), as_tensor([seen.observation.picture]))
-            result.add({"lpips": float(distance)})
+            result.add_frame(number, {"lpips": float(distance)})
 
     def _window(self, result: ModelResult, window: Window, shots: Sequence[tuple[Pixels, Face | None]]) -> None:
         real = [seen.face.mesh for seen in window.frames]

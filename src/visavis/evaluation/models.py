@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from visavis.core.errors import ConfigError
+from visavis.evaluation.ablated import Ablated, parts_of
 from visavis.evaluation.baselines import BUILT_IN
 from visavis.face.types import Observation
 from visavis.generators.base import Generator
@@ -31,7 +32,7 @@ class ModelName:
 
     Attributes:
         label: what the row is called.
-        name: a built-in model, or name or path of weights.
+        name: a built-in model, or name or path of weights, with what they do without (``NAME:deaf``).
     """
 
     label: str
@@ -71,8 +72,19 @@ def parse_models(texts: Sequence[str]) -> list[ModelName]:
 
 
 def load_model(model: ModelName, device: str) -> Generator | None:
-    """Load weights; None for a built-in model."""
-    return None if model.name in BUILT_IN else load_generator(model.name, Engine(device, "fp32"))
+    """Load weights; None for a built-in model.
+
+    Raises:
+        ConfigError: what a model shall do without is not in it.
+        WeightsError: they cannot be loaded.
+    """
+    name, ways = parts_of(model.name)
+    if name in BUILT_IN:
+        if ways:
+            raise ConfigError(f"--model {model.name}: {name} is built in, nothing can be taken away from it")
+        return None
+    generator = load_generator(name, Engine(device, "fp32"))
+    return Ablated(generator, ways) if ways else generator
 
 
 class Rendering(ABC):

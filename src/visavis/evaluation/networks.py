@@ -23,11 +23,12 @@ from visavis.evaluation.metrics.landmarks68 import FILE as LANDMARKS68_FILE
 from visavis.evaluation.metrics.landmarks68 import Landmarks68, load_landmarks68
 from visavis.evaluation.metrics.lipsync import SyncScorer
 from visavis.evaluation.metrics.video import VideoNetwork
-from visavis.face.morphable import LinearFaceModel
+from visavis.face import model3d
+from visavis.face.model3d import FaceModel, load_face_model
 from visavis.judges.face_network import PACKAGED_NAME, FaceNetwork, load_face_network
 from visavis.judges.perceptual import Lpips
-from visavis.weights.checkpoint import load, sha256
-from visavis.weights.store import DEFAULT_MODEL, FOLDER_VARIABLE, resolve
+from visavis.weights.checkpoint import sha256
+from visavis.weights.store import FOLDER_VARIABLE, resolve
 
 LPIPS_FILES = ("lpips.safetensors", "lpips.pth")
 SYNCNET_FILES = ("syncnet_v2.safetensors", "syncnet_v2.model")
@@ -54,7 +55,7 @@ class MetricNetworks:
     lpips: Lpips | None = None
     video: VideoNetwork | None = None
     face: FaceNetwork | None = None
-    face_model: LinearFaceModel | None = None
+    face_model: FaceModel | None = None
     sync: SyncScorer | None = None
     vsync: SyncScorer | None = None
     used: dict[str, str] = field(default_factory=dict)
@@ -85,7 +86,7 @@ class MetricNetworks:
         # TorchScript runs what is in it: only from a folder that somebody named.
         found.video = found._add(("fvd",), "I3D (Kinetics-400)", [video.FILE], own, VideoNetwork)
         found.face = found._ours(("ffd",), "face network of visavis", _load_face_network)
-        found.face_model = found._ours(("aed_expression",), "linear face model", _load_face_model)
+        found.face_model = found._ours(("aed_expression",), "expression of the 3D face", _load_face_model)
         found.sync = found._add(("sync", "sync_distance"), "SyncNet", SYNCNET_FILES, every, _load_published_scorer)
         own_metrics = ("vsync_confidence", "vsync_distance", "vsync_at_zero")
         found.vsync = found._ours(own_metrics, "sync network of visavis", _load_own_scorer)
@@ -144,14 +145,8 @@ def _load_face_network() -> tuple[FaceNetwork, str]:
     return load_face_network(), _named(PACKAGED_NAME)
 
 
-def _load_face_model() -> tuple[LinearFaceModel, str]:
-    path = resolve(DEFAULT_MODEL)
-    tensors = load(path).tensors
-    try:
-        mean, basis = (tensors[f"mesh_model.{name}"].float().numpy() for name in ("mean", "basis"))
-    except KeyError as error:
-        raise WeightsError(f"{path}: holds no linear face model") from error
-    return LinearFaceModel(mean, basis), f"that of {_named(DEFAULT_MODEL)}"
+def _load_face_model() -> tuple[FaceModel, str]:
+    return load_face_model(), _named(model3d.PACKAGED_NAME)
 
 
 def _load_published_scorer(path: Path) -> SyncScorer:

@@ -11,6 +11,7 @@ from typing import Any
 
 from visavis.core.aside import filled_aside, written_aside
 from visavis.core.errors import OutputError
+from visavis.evaluation.by_pose import by_pose_note, by_pose_table
 from visavis.evaluation.columns import COLUMNS, Column
 
 _JSON = "report.json"
@@ -56,6 +57,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     ]
     if len(report["rows"]) > 1:
         parts += [f"Differences to the first row, {report['rows'][0]['model']}:", table(report, deltas=True)]
+    if report["by_pose"] is not None:
+        parts += ["## By difficulty", by_pose_note(report["by_pose"]), by_pose_table(report["by_pose"])]
     parts.append("\n".join(f"- `{label}` is `{name}`" for label, name in report["models"].items() if label != name))
     if report["worst"]:
         lines = [f"- `{label}`: {', '.join(map(_moment, frames))}" for label, frames in report["worst"].items()]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.evaluation.by_pose import ByPose
 from visavis.evaluation.columns import COLUMNS
 from visavis.evaluation.metrics.dynamics import Blinks
 from visavis.evaluation.metrics.frechet import Gaussian, frechet_distance
@@ -42,6 +43,7 @@ class ModelResult:
 
     Attributes:
         sums: total and count of each metric.
+        by_frame: of each driving frame, in order, the metrics that are of single frames.
         blinks: of the windows.
         contact: of the lips in them.
         features: for the Frechet distances, by metric.
@@ -52,6 +54,7 @@ class ModelResult:
     """
 
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
+    by_frame: list[dict[str, float]] = field(default_factory=list)
     blinks: Blinks = field(default_factory=Blinks)
     contact: Contact = field(default_factory=Contact)
     features: Features = field(default_factory=dict)
@@ -60,6 +63,11 @@ class ModelResult:
     no_face: int = 0
     no_face68: int = 0
 
+    def add_frame(self, number: int, values: Mapping[str, float]) -> None:
+        """Take in one value of each of some metrics, of one driving frame."""
+        self.add(values)
+        self.by_frame[number].update(values)
+
     def add(self, values: Mapping[str, float]) -> None:
         """Take in one value of each of some metrics."""
         for name, value in values.items():
@@ -67,7 +75,7 @@ class ModelResult:
             self.sums[name] = total + value, count + 1
 
     def join(self, other: ModelResult) -> None:
-        """Add another clip's, features and broken frames excepted."""
+        """Add another clip's; features, broken frames and single frames excepted."""
         for name, (more, number) in other.sums.items():
             total, count = self.sums.get(name, (0.0, 0))
             self.sums[name] = total + more, count + number
@@ -85,6 +93,7 @@ class ClipResult:
     Attributes:
         name: the clip's id.
         frames: driving frames measured.
+        degrees: of each of them, how far its head is turned from the source's.
         models: result by label.
         real: features of the true frames, by metric.
         failed: why the clip could not be measured; the rest is empty then.
@@ -92,6 +101,7 @@ class ClipResult:
 
     name: str
     frames: int = 0
+    degrees: list[float] = field(default_factory=list)
     models: dict[str, ModelResult] = field(default_factory=dict)
     real: Features = field(default_factory=dict)
     failed: str | None = None
@@ -108,6 +118,7 @@ class Tally:
         self.clips = 0
         self.frames = 0
         self.failed: dict[str, str] = {}
+        self.by_pose = ByPose(labels)
         self._models = {label: ModelResult() for label in labels}
         self._real: dict[str, Gaussian] = {}
         self._made: dict[str, dict[str, Gaussian]] = {label: {} for label in labels}
@@ -120,6 +131,7 @@ class Tally:
             return
         self.clips += 1
         self.frames += clip.frames
+        self.by_pose.add(clip)
         _gather(self._real, clip.real)
         for label, result in clip.models.items():
             self._models[label].join(result)

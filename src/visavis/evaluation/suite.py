@@ -84,7 +84,7 @@ class Worker:
         shown = {}
         with FaceTracker(video=False) as tracker:
             measure = ClipMeasure(clip, source, plan.protocol, self.networks, tracker, speech=task.driving.speech)
-            result.real = measure.real_features
+            result.real, result.degrees = measure.real_features, measure.degrees
             for model in plan.models:
                 result.models[model.label], shown[model.label] = measure.measure(pictures[model])
         if plan.sheets is not None and clip.driving:
@@ -106,6 +106,7 @@ def evaluate(
     workers: int = 1,
     metric_weights: Path | None = None,
     sheets: Path | None = None,
+    by_pose: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure models on a data set; the report is that of the command line's JSON.
@@ -122,6 +123,7 @@ def evaluate(
         workers: how many processes, each with one thread; the report does not depend on it.
         metric_weights: folder with networks of metrics.
         sheets: folder for a contact sheet a clip (source | driver | each model).
+        by_pose: whether the report also has ``by_pose``, see :class:`visavis.evaluation.by_pose.ByPose`.
         progress: called with clips done and clips in all.
 
     Raises:
@@ -156,6 +158,7 @@ def evaluate(
         "window_s": window_s,
         "models": {model.label: model.name for model in names},
         "rows": rows,
+        "by_pose": tally.by_pose.report() if by_pose else None,
         "note": mesh_note(name for row in rows for name, value in row.items() if value is not None),
         "unavailable": reasons(rows, _known(plan, worker.networks)),
         "networks": worker.networks.used,

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.face.types import SKIN_POINTS
+
 LIPS_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 LIPS_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
@@ -56,6 +58,15 @@ CONTROL_POINTS: tuple[int, ...] = (
 CONTROL_POINTS = tuple(dict.fromkeys(CONTROL_POINTS))
 
 _SUB_PIXEL_BITS = 4
+
+
+def contour_edges() -> set[tuple[int, int]]:
+    """Pairs of neighbours, smaller number first, along the drawn contours of the face; irises left out."""
+    edges = set()
+    for curve, closed in [*((part, True) for part in _CLOSED), *((part, False) for part in _OPEN)]:
+        ends = (*curve[1:], curve[0]) if closed else curve[1:]
+        edges |= {(min(pair), max(pair)) for pair in zip(curve, ends, strict=False) if max(pair) < SKIN_POINTS}
+    return edges
 
 
 def to_pixels(mesh: NDArray[np.float32], size: int) -> NDArray[np.float32]:

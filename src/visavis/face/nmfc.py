@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from visavis.face.mesh import contour_edges
 from visavis.face.model3d import FaceModel
 from visavis.face.raster import Raster
 
@@ -27,6 +28,18 @@ def nmfc_colours(model: FaceModel) -> Array:
     low, high = model.mean.min(0), model.mean.max(0)
     middles = model.mean[model.triangles].mean(1)
     return np.asarray((middles - low) / (high - low), np.float32)
+
+
+def landmark_colours(model: FaceModel) -> Array:
+    """Those colours along the contours of eyes, brows, nose, lips and face alone, black elsewhere; ``float32 [T, 3]``.
+
+    What a drawing of landmarks tells a network, for an ablation (section 4.5, 'w/ landmarks'): where the contours are,
+    and nothing of the surface between them.
+    """
+    edges = contour_edges()
+    a, b, c = np.sort(model.triangles, 1).T.tolist()
+    along = [bool({(i, j), (i, k), (j, k)} & edges) for i, j, k in zip(a, b, c, strict=True)]
+    return np.asarray(nmfc_colours(model) * np.array(along, np.float32)[:, None], np.float32)
 
 
 def nmfc(raster: Raster, colours: Array) -> Array:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import av
 import av.error
@@ -16,13 +15,9 @@ from PIL import Image
 
 from visavis.media.forms import Animated
 from visavis.media.frame import Pixels
+from visavis.media.provenance import xmp
 
 _COLOURS = 256
-_XMP = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description><rdf:Alt>'
-    '<rdf:li xml:lang="x-default">{}</rdf:li></rdf:Alt></dc:description></rdf:Description></rdf:RDF></x:xmpmeta>'
-)
 _HAS_XMP = 0x04
 
 
@@ -107,7 +102,7 @@ def _mark_gif(file: Path, comment: str) -> None:
 
 def _mark_webp(file: Path, comment: str) -> None:
     """Append a chunk of metadata to a WebP file of chunks, and say in its head that it is there."""
-    data = _XMP.format(escape(comment)).encode()
+    data = xmp(comment)
     with file.open("r+b") as opened:
         opened.seek(20)
         flags = opened.read(1)[0]

@@ -66,6 +66,12 @@ def turned(camera: Array, yaw: float, pitch: float, roll: float) -> Array:
     return _joined(camera[:2], float(camera[2]), rotation(camera) @ turn)
 
 
+def turn_between(source: Array, moved: Array) -> dict[str, float]:
+    """Degrees ``yaw``, ``pitch``, ``roll`` between two heads ``[6]``: what :func:`turned` takes."""
+    pitch, yaw, roll = np.degrees(cv2.Rodrigues(rotation(source).T @ rotation(moved))[0][:, 0])
+    return {"yaw": -float(yaw), "pitch": float(pitch), "roll": float(roll)}
+
+
 def within_reach(source: Array, moved: Array) -> Array:
     """A camera ``[6]`` bent towards where the source's picture can still be shown.
 

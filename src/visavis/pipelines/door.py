@@ -10,13 +10,14 @@ from pathlib import Path
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import FaceError
 from visavis.face.align import Crop, crop_for, whole
-from visavis.media.frame import Frame
+from visavis.media.frame import Frame, Pixels
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.motion.amounts import Amounts, Edits
 from visavis.motion.kind import Mode
 from visavis.nn.engine import Engine
 from visavis.pipelines import reenact
 from visavis.pipelines.analyse import Analyser, Seen
+from visavis.pipelines.edit import Editor
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
 from visavis.pipelines.reenact import Tally
@@ -71,6 +72,7 @@ class Reenactor:
         most = self._generator.references.most
         seen = [_seen(source, face)] if isinstance(source, Frame) else find_source(Path(source), face, most)
         _, (self._source, *self._others) = observe_sources(seen, self._generator, crop)
+        self._editor: Editor | None = None
         self.tally = Tally()
 
     @property
@@ -111,6 +113,20 @@ class Reenactor:
                 sound_at = SoundWindow(reader, hears).at if reader.has_sound else None
             crop, frames = self._cut_around(iter(driving))
             yield from person.stream(frames, analyser, crop, sound_at)
+
+    def edited(self, edits: str) -> Pixels:
+        """The person's own picture, changed by hand: ``uint8 [S, S, 3]``.
+
+        Args:
+            edits: as ``yaw=+15,mouth=0.4``; see :class:`visavis.motion.amounts.Edits`. No stream's count.
+
+        Raises:
+            VisavisError: unknown edits, out of range, or of parts that the model's motion does not have.
+        """
+        told = Edits.parse(edits)
+        if self._editor is None:
+            self._editor = Editor(self._generator, [self._source, *self._others])
+        return self._editor.picture(told)
 
     def _cut_around(self, frames: Iterator[Frame]) -> tuple[Crop, Iterator[Frame]]:
         """Where to cut a stream, and the stream as it was."""

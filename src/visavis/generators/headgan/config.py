@@ -30,6 +30,8 @@ class HeadganConfig:
         sound: numbers of a frame's sound features; 0 for a network that hears nothing.
         fold: 1 as published; 2 lets everything of tables 2 and 3 work at half of the size, with a last stage at the
             full one. Ours.
+        flow: F moves the reference; without it R sees the reference where it lies, which the paper's ablation does.
+        landmarks: face pictures show the contours of the face alone, which the paper's ablation does.
         mesh_flow: inside the face the vertices of source and driving face give the flow; F adds the rest. Ours.
         irises: draw the irises into face pictures, which have none as published: people would look wherever they look
             in the reference. Ours.
@@ -48,6 +50,8 @@ class HeadganConfig:
     memory: int = 2
     sound: int = 300
     fold: int = 1
+    flow: bool = True
+    landmarks: bool = False
     mesh_flow: bool = False
     irises: bool = False
     residual: bool = False
@@ -66,6 +70,8 @@ class HeadganConfig:
             raise ConfigError(f"'size' must be a multiple of {8 * self.fold}, not {self.size}")
         if self.modulation_kernel % 2 == 0:
             raise ConfigError(f"'modulation_kernel' must be odd, not {self.modulation_kernel}")
+        if self.mesh_flow and (self.landmarks or not self.flow):
+            raise ConfigError("'mesh_flow' needs 'flow', and the whole face in place of 'landmarks'")
         if self.layers and not self.composite:
             raise ConfigError("'layers' blends a third layer into the composite: set 'composite' too")
         first, second, third = (max(width, self.hidden) for width in self.widths)

@@ -19,7 +19,7 @@ from visavis.core.errors import ConfigError, FaceError
 from visavis.face.fitting import fit_clip, fit_frame
 from visavis.face.gaze import eye_triangles, gaze_of, with_irises
 from visavis.face.model3d import load_face_model
-from visavis.face.nmfc import nmfc_colours
+from visavis.face.nmfc import landmark_colours, nmfc_colours
 from visavis.face.raster import rasterise
 from visavis.face.types import Observation
 from visavis.generators.base import Prior
@@ -74,7 +74,8 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
         self.memory = config.memory
         self.face = load_face_model()
         self._triangles = torch.from_numpy(self.face.triangles.astype(np.int64)).to(self.device)
-        self._colours = torch.from_numpy(nmfc_colours(self.face)).to(self.device)
+        colours = landmark_colours(self.face) if config.landmarks else nmfc_colours(self.face)
+        self._colours = torch.from_numpy(colours).to(self.device)
         self._eyes = torch.from_numpy(eye_triangles(self.face.triangles).astype(np.float32)).to(self.device)
         self._drawn: dict[bytes, Tensor] = {}
 

@@ -90,10 +90,13 @@ class DenseFlow(nn.Module):
 
     def __init__(self, config: HeadganConfig) -> None:
         super().__init__()
+        self.moves = config.flow
         first, second, third = config.widths
+        self.encoder = Encoder(3 + _FACE + config.layers, config.widths)
+        if not config.flow:
+            return
         condition = _FACE * (config.memory + 1) + 4 * config.mesh_flow
         make = _spade_maker(config)
-        self.encoder = Encoder(3 + _FACE + config.layers, config.widths)
         self.blocks = nn.ModuleList([make(third, condition) for _ in range(3)])
         self.up1 = Up(third, second)
         self.block = make(second, condition)
@@ -113,6 +116,8 @@ class DenseFlow(nn.Module):
             faces: ``x_{t-k:t}``, ``[B, 3 (k + 1), r, r]``, the present one last.
             motion: of the face, with mesh flow.
         """
+        if not self.moves:
+            return faces.new_zeros(faces.shape[0], 2, *faces.shape[2:], dtype=torch.float32)
         if motion is not None:
             faces = torch.cat([faces, motion.shift, motion.inside, motion.seen], 1)
         half = F.avg_pool2d(faces, 2)

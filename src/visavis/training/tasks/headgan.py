@@ -85,7 +85,7 @@ class HeadganTask(WindowTask[_Drawn]):
     @classmethod
     def face(cls, model: HeadganConfig) -> FaceShape:
         """The packaged one, with the irises where they are drawn."""
-        return face_shape(irises=model.irises)
+        return face_shape(irises=model.irises, landmarks=model.landmarks)
 
     @classmethod
     def hears(cls, model: HeadganConfig, data: Path) -> Heard | None:
