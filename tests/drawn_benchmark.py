@@ -14,10 +14,10 @@ from typing import Any
 
 from visavis.evaluation.columns import COLUMNS
 from visavis.evaluation.drawn import SPLIT, drawn_dataset
-from visavis.evaluation.suite import evaluate
+from visavis.evaluation.suite import USUAL_ROWS, evaluate
 
 PAGE = Path(__file__).parents[1] / "docs" / "evaluation.md"
-MODELS = ("copy", "mesh-warp", "avfr-256")
+MODELS = USUAL_ROWS
 PROTOCOLS = ("same", "cross")
 #: What the tables show, and how far another machine may be off: other codecs and CPUs round otherwise.
 TOLERANCES = {

@@ -62,6 +62,7 @@ def evaluate(
     from visavis.evaluation.by_pose import by_pose_note, by_pose_table
     from visavis.evaluation.drawn import SPLIT, drawn_dataset
     from visavis.evaluation.models import runs_in
+    from visavis.evaluation.suite import USUAL_ROWS
     from visavis.evaluation.suite import evaluate as run
     from visavis.media.writer import check_output
 
@@ -80,7 +81,7 @@ def evaluate(
         report = run(
             data,
             split,
-            rows or ["copy", "mesh-warp", "avfr-256"],
+            rows or USUAL_ROWS,
             protocol=protocol.value,
             limit=limit,
             every=every,

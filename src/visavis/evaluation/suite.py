@@ -27,6 +27,9 @@ from visavis.evaluation.sheet import write_sheet
 from visavis.face.tracker import FaceTracker
 from visavis.motion.kind import Mode
 
+#: What is measured where nobody says what: two baselines, and the packaged weights.
+USUAL_ROWS = ("copy", "mesh-warp", "avfr-256", "headgan-256")
+
 Progress = Callable[[int, int], None]
 
 
