@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from visavis.audio.feature import SoundFeature
+from visavis.face.overlay import Patch
 from visavis.face.types import Observation
 from visavis.generators.base import Person, Prior, References
 from visavis.media.frame import Pixels
@@ -148,3 +149,16 @@ class _Ready(Generic[PreparedT]):
             raise ValueError(f"{generator.family} renders {generator.memory + 1} motions, got {len(motions)}")
         with generator.engine.computing(), generator.engine.autocast():
             return to_pixels(generator._render(self._prepared, motions, sound))
+
+
+def overlaid(picture: Tensor, patches: Iterable[Patch]) -> Tensor:
+    """Lay the source's own skin over a picture ``[1, 3, S, S]``."""
+    picture = picture.contiguous()
+    for patch in patches:
+        height, width = patch.weight.shape[:2]
+        here = picture[0, :, patch.top : patch.top + height, patch.left : patch.left + width]
+        skin, weight = (
+            torch.from_numpy(part).permute(2, 0, 1).to(picture.device) for part in (patch.picture, patch.weight)
+        )
+        here.lerp_(skin, weight)
+    return picture

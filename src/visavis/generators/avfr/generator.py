@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -19,13 +19,12 @@ from visavis.face.lids import Lids
 from visavis.face.lips import Lips
 from visavis.face.mesh import draw_mesh
 from visavis.face.morphable import LinearFaceModel
-from visavis.face.overlay import Patch
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import NAMED, AvfrConfig
 from visavis.generators.avfr.cost import gmac_of
 from visavis.generators.avfr.network import AvfrNetwork, Still
 from visavis.generators.base import Prior
-from visavis.generators.network import NetworkGenerator
+from visavis.generators.network import NetworkGenerator, overlaid
 from visavis.motion.keypoint_kind import KeypointKind
 from visavis.motion.keypoints import KeypointMotion
 from visavis.motion.layout import Motion
@@ -143,7 +142,7 @@ class AvfrGenerator(NetworkGenerator[AvfrNetwork, Prepared]):
         picture = self.network.render(person.still, moved, drawing, mel).picture.float()
         if mesh is not None:
             for skin in person.skin:
-                picture = _overlaid(picture, skin.patches(mesh))
+                picture = overlaid(picture, skin.patches(mesh))
         return picture
 
     def _detect(self, observation: Observation) -> tuple[KeypointMotion, Tensor | None]:
@@ -174,16 +173,3 @@ class AvfrGenerator(NetworkGenerator[AvfrNetwork, Prepared]):
             values = torch.from_numpy(coded)[None].to(self.device)
             mesh = self.face_model.points(coded)
         return values, grey_as_tensor(draw_mesh(mesh, self.size), self.device)
-
-
-def _overlaid(picture: Tensor, patches: Iterable[Patch]) -> Tensor:
-    """Lay the source's own skin over a picture ``[1, 3, S, S]``."""
-    picture = picture.contiguous()
-    for patch in patches:
-        height, width = patch.weight.shape[:2]
-        here = picture[0, :, patch.top : patch.top + height, patch.left : patch.left + width]
-        skin, weight = (
-            torch.from_numpy(part).permute(2, 0, 1).to(picture.device) for part in (patch.picture, patch.weight)
-        )
-        here.lerp_(skin, weight)
-    return picture

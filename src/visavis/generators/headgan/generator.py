@@ -18,6 +18,8 @@ from visavis.core.config import build
 from visavis.core.errors import ConfigError, FaceError
 from visavis.face.fitting import fit_clip, fit_frame
 from visavis.face.gaze import eye_triangles, gaze_of, with_irises
+from visavis.face.lids import Lids
+from visavis.face.lips import Lips
 from visavis.face.model3d import load_face_model
 from visavis.face.nmfc import landmark_colours, nmfc_colours
 from visavis.face.raster import rasterise
@@ -27,7 +29,7 @@ from visavis.generators.headgan.config import NAMED, HeadganConfig
 from visavis.generators.headgan.cost import gmac_of
 from visavis.generators.headgan.motion import draw_irises, face_motion, face_pictures
 from visavis.generators.headgan.network import HeadganNetwork, Still
-from visavis.generators.network import NetworkGenerator
+from visavis.generators.network import NetworkGenerator, overlaid
 from visavis.motion.kind import Meshes
 from visavis.motion.layout import Motion
 from visavis.motion.morphable_kind import MorphableKind
@@ -44,10 +46,12 @@ class Prepared:
     Attributes:
         still: what the network made of it.
         vertices: of its face, ``float32 [1, V, 3]`` in [-1, 1].
+        skin: of the source picture, laid over where lids and lips close.
     """
 
     still: Still
     vertices: Tensor
+    skin: tuple[Lids | Lips, ...]
 
 
 class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
@@ -144,7 +148,8 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
             person = grey_as_tensor(source.segmentation, self.device)
         with self.engine.autocast():
             still = self.network.encode(self._picture(source), face, person)
-        return Prepared(still, self._on_device(vertices))
+        skin = Lids(source.picture, vertices), Lips(source.picture, vertices)
+        return Prepared(still, self._on_device(vertices), skin)
 
     def _render(self, person: Prepared, motions: Sequence[Motion], sound: Array | None) -> Tensor:
         """Equation 2."""
@@ -156,7 +161,10 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
             motion = face_motion(index[:, -1], self._on_device(vertices[-1]), person.vertices, self._triangles)
         heard = None if sound is None else torch.from_numpy(sound)[None].to(self.device)
         with self.engine.autocast():
-            return self.network.render(person.still, faces, motion, heard).picture.float()
+            picture = self.network.render(person.still, faces, motion, heard).picture.float()
+        for skin in person.skin:
+            picture = overlaid(picture, skin.patches(vertices[-1]))
+        return picture
 
     def _vertices(self, motion: Motion) -> Array:
         """Equation 1, posed: ``float32 [468, 3]`` in [-1, 1], and with irises two more."""
