@@ -141,7 +141,7 @@ def test_files_that_a_page_names_exist(page: str):
             for base in (ROOT, PACKAGE):
                 place = base / name
                 folders += [place, *(up for up in place.parents if PACKAGE in (up, *up.parents))]
-        folders += [ROOT / "src/visavis/training/recipes"]
+        folders += [PACKAGE / "training", PACKAGE / "training" / "recipes"]  # recipes are known by their names
         for name in named:
             if name.endswith("/") and page != "ARCHITECTURE.md":
                 continue  # of users' folders, too
