@@ -114,4 +114,5 @@ def test_the_worst_frames_of_all_clips_come_first():
     ]  # fmt: skip
     report = {"protocol": "cross", "split": "val", "clips": 2, "frames": 3, "every": 5, "window_s": 2.0}
     report |= {"rows": tally.rows(), "models": {}, "note": "", "worst": worst, "networks": {}, "unavailable": {}}
+    report |= {"by_pose": None}
     assert "- `bad`: two 0.20 s (0.100), one 2.00 s (0.090), one 1.00 s (0.030)" in markdown({**report, "failed": {}})

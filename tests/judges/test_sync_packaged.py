@@ -77,14 +77,15 @@ def test_evaluation_scores_lip_sync_with_the_packaged_network(tmp_path: Path):
     path = tmp_path / "clip.mp4"
     write_clip(path, 1.6, seed=3, size=256)
     clip = read_clip(path, every=100, window_s=1.24)
+    assert clip.window is not None and clip.window.sound is not None
+    pictures = {seen.observation.time: seen.observation.picture for seen in (*clip.driving, *clip.window.frames)}
     found = MetricNetworks.load()
     names = ("vsync_confidence", "vsync_distance", "vsync_at_zero")
     assert all(f"{DEFAULT}, sha256" in found.used[name] for name in names)
     with FaceTracker(video=False) as tracker:
         networks = MetricNetworks(vsync=found.vsync)
         measure = ClipMeasure(clip, clip.source, Protocol.SAME, networks, tracker)
-        result, _ = measure.measure(lambda driving: driving.picture)
-    assert clip.window is not None and clip.window.sound is not None
+        result, _ = measure.measure(pictures)
     score = SyncScorer.load().score(
         np.stack([seen.observation.picture for seen in clip.window.frames]),
         np.stack([seen.face.mesh[:, :2] for seen in clip.window.frames]),
