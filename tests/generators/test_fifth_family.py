@@ -27,7 +27,6 @@ from torch import Tensor, nn
 
 from made import run
 from made_heads import sphere_face, write_heads
-from visavis.core.config import build
 from visavis.core.errors import ConfigError
 from visavis.core.registry import FAMILIES
 from visavis.drawn.synthetic import draw, write_clip
@@ -107,38 +106,20 @@ class FifthNetwork(nn.Module):
         return (self.paint(moved) + light).clamp(0, 1)
 
 
-class FifthGenerator(NetworkGenerator[FifthNetwork, Tensor]):
+class FifthGenerator(NetworkGenerator[FifthConfig, FifthNetwork, Tensor]):
     """See the file's docstring."""
 
     family = "fifth"
+    shape_class, network_class = FifthConfig, FifthNetwork
     references = References(2, 2)
     memory = 2
     #: Of each picture that was rendered, the places of the head that it was shown.
     shown: list[list[float]]
 
     def __init__(self, config: FifthConfig, network: FifthNetwork | None = None, engine: Engine = PLAIN) -> None:
-        self.config = config
-        super().__init__(network or FifthNetwork(config), engine)
+        super().__init__(config, network, engine)
         self.shown = []
         MADE.append(self)
-
-    @staticmethod
-    def new_network(config: Mapping[str, object]) -> FifthNetwork:
-        return FifthNetwork(build(FifthConfig, config))
-
-    @classmethod
-    def from_checkpoint(
-        cls, config: Mapping[str, object], network: FifthNetwork | None = None, engine: Engine = PLAIN
-    ) -> FifthGenerator:
-        return cls(build(FifthConfig, config), network, engine)
-
-    @property
-    def plain_config(self) -> dict[str, object]:
-        return asdict(self.config)
-
-    @property
-    def size(self) -> int:
-        return self.config.size
 
     @cached_property
     def kind(self) -> MorphableKind:

@@ -6,8 +6,8 @@ Parameter names are those of the published checkpoints, whose grids put -1 and 1
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from visavis.core.config import build, check_ranges, check_volume
+from visavis.core.config import check_ranges, check_volume
 from visavis.core.errors import ConfigError
 from visavis.face.types import Observation
 from visavis.generators.network import NetworkGenerator
@@ -27,7 +27,6 @@ from visavis.motion.layout import Motion
 from visavis.nn.blocks import AntiAliasDownsample, DownBlock, Hourglass, ResBlock, SameBlock, UpBlock
 from visavis.nn.cost import gmac
 from visavis.nn.dense_motion import keypoint_heatmaps, sparse_motions
-from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.warp import coordinate_grid, resize_grid, sample
 
 _VARIANCE = 0.01
@@ -221,7 +220,7 @@ class FirstOrderModel(nn.Module):
         return KeypointRendering(self.generator.decode(source.features, grid, occlusion), grid, occlusion, mask)
 
 
-class KeypointGenerator(NetworkGenerator[FirstOrderModel, EncodedSource]):
+class KeypointGenerator(NetworkGenerator[KeypointConfig, FirstOrderModel, EncodedSource]):
     """The first order model behind the contract that all generators keep.
 
     Args:
@@ -231,33 +230,8 @@ class KeypointGenerator(NetworkGenerator[FirstOrderModel, EncodedSource]):
     """
 
     family = "keypoint"
+    shape_class, network_class = KeypointConfig, FirstOrderModel
     exact = ("kp_detector", "generator.dense_motion_network")
-
-    def __init__(self, config: KeypointConfig, network: FirstOrderModel | None = None, engine: Engine = PLAIN) -> None:
-        self.config = config
-        super().__init__(network or FirstOrderModel(config), engine)
-
-    @staticmethod
-    def new_network(config: Mapping[str, object]) -> FirstOrderModel:
-        """The network that a checkpoint's plain config describes, with new weights."""
-        return FirstOrderModel(build(KeypointConfig, config))
-
-    @classmethod
-    def from_checkpoint(
-        cls, config: Mapping[str, object], network: FirstOrderModel | None = None, engine: Engine = PLAIN
-    ) -> KeypointGenerator:
-        """Build from a checkpoint's plain config, around its network or a new one."""
-        return cls(build(KeypointConfig, config), network, engine)
-
-    @property
-    def plain_config(self) -> dict[str, object]:
-        """The config as a checkpoint stores it."""
-        return asdict(self.config)
-
-    @property
-    def size(self) -> int:
-        """Side of the pictures."""
-        return self.config.size
 
     @cached_property
     def kind(self) -> KeypointKind:

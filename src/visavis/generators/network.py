@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Generic, TypeVar
+from dataclasses import asdict
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from typing_extensions import Self
 
 from visavis.audio.feature import SoundFeature
+from visavis.core.config import build
 from visavis.face.overlay import Patch
 from visavis.face.types import Observation
 from visavis.generators.base import Person, Prior, References
@@ -24,52 +27,77 @@ from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.folding import folded
 from visavis.nn.pictures import as_tensor, to_pixels
 
+
+class Shape(Protocol):
+    """A network's shape: a frozen dataclass that knows the side of its pictures."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def size(self) -> int:
+        """Side of the square pictures."""
+
+
+ShapeT = TypeVar("ShapeT", bound=Shape)
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 PreparedT = TypeVar("PreparedT")
 
 
-class NetworkGenerator(ABC, Generic[NetworkT, PreparedT]):
+class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
     """Base of generators: families say what is computed, this says where and how.
 
-    A family writes ``new_network``, ``from_checkpoint``, ``plain_config``, ``size``, ``kind``, ``gmac_of`` and the
-    three steps ``_analyse``, ``_prepare`` and ``_render``, in which gradients are off and denormals flushed. The last
-    two run in the engine's precision; analysis is in float32, since reduced precision moves places.
+    A family names the classes of its shape and its network, and writes ``kind``, ``gmac_of`` and the three steps
+    ``_analyse``, ``_prepare`` and ``_render``, in which gradients are off and denormals flushed. The last two run in
+    the engine's precision; analysis is in float32, since reduced precision moves places.
 
     Args:
-        network: of the family.
+        config: shape of the network.
+        network: weights; new ones when None.
         engine: where and how to compute, with nothing left to choose.
 
     Attributes:
         family: as in the checkpoint's header.
+        shape_class, network_class: of the family; a network is made of its shape alone.
         named: plain configs that can be asked for by name.
         exact: children of the network that stay in float32 at any precision.
         references, memory: see :class:`visavis.generators.base.Generator`.
     """
 
     family: ClassVar[str]
+    shape_class: ClassVar[type[Any]]
+    network_class: ClassVar[type[nn.Module]]
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     exact: ClassVar[tuple[str, ...]] = ()
     references: References = References(1, 1)
     memory: int = 0
 
-    def __init__(self, network: NetworkT, engine: Engine = PLAIN) -> None:
+    def __init__(self, config: ShapeT, network: NetworkT | None = None, engine: Engine = PLAIN) -> None:
+        self.config: ShapeT = config
         self.engine, self.device = engine, torch.device(engine.device)
-        self.network: NetworkT = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        made = cast(NetworkT, self.network_class(config)) if network is None else network
+        self.network: NetworkT = made.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
-    @staticmethod
-    @abstractmethod
-    def new_network(config: Mapping[str, object]) -> nn.Module:
+    @classmethod
+    def new_network(cls, config: Mapping[str, object]) -> nn.Module:
         """The network that a checkpoint's plain config describes, with new weights."""
+        return cls.network_class(build(cls.shape_class, config))
+
+    @classmethod
+    def from_checkpoint(
+        cls, config: Mapping[str, object], network: NetworkT | None = None, engine: Engine = PLAIN
+    ) -> Self:
+        """Build from a checkpoint's plain config, around its network or a new one."""
+        return cls(build(cls.shape_class, config), network, engine)
 
     @property
-    @abstractmethod
     def plain_config(self) -> dict[str, object]:
         """The config as a checkpoint stores it."""
+        return asdict(self.config)
 
     @property
-    @abstractmethod
     def size(self) -> int:
         """Side of the pictures."""
+        return self.config.size
 
     @property
     @abstractmethod
@@ -139,7 +167,7 @@ class NetworkGenerator(ABC, Generic[NetworkT, PreparedT]):
 class _Ready(Generic[PreparedT]):
     """A person and the generator that prepared it."""
 
-    def __init__(self, generator: NetworkGenerator[NetworkT, PreparedT], prepared: PreparedT) -> None:
+    def __init__(self, generator: NetworkGenerator[ShapeT, NetworkT, PreparedT], prepared: PreparedT) -> None:
         self._generator, self._prepared = generator, prepared
 
     def render(self, motions: Sequence[Motion], sound: NDArray[np.float32] | None) -> Pixels:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visavis.audio.feature import MEL_WINDOW, SoundFeature
-from visavis.core.config import build
 from visavis.core.errors import FaceError
 from visavis.face.lids import Lids
 from visavis.face.lips import Lips
@@ -28,7 +27,6 @@ from visavis.generators.network import NetworkGenerator, overlaid
 from visavis.motion.keypoint_kind import KeypointKind
 from visavis.motion.keypoints import KeypointMotion
 from visavis.motion.layout import Motion
-from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.pictures import grey_as_tensor
 
 
@@ -45,7 +43,7 @@ class Prepared:
     skin: tuple[Lids | Lips, ...]
 
 
-class AvfrGenerator(NetworkGenerator[AvfrNetwork, Prepared]):
+class AvfrGenerator(NetworkGenerator[AvfrConfig, AvfrNetwork, Prepared]):
     """AVFR-GAN as a generator.
 
     Args:
@@ -55,41 +53,16 @@ class AvfrGenerator(NetworkGenerator[AvfrNetwork, Prepared]):
     """
 
     family = "avfr"
+    shape_class, network_class = AvfrConfig, AvfrNetwork
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {name: asdict(make()) for name, make in NAMED.items()}
     exact = ("detector", "motion")
     gmac_of = staticmethod(gmac_of)
-
-    def __init__(self, config: AvfrConfig, network: AvfrNetwork | None = None, engine: Engine = PLAIN) -> None:
-        self.config = config
-        super().__init__(network or AvfrNetwork(config), engine)
-
-    @staticmethod
-    def new_network(config: Mapping[str, object]) -> AvfrNetwork:
-        """The network that a checkpoint's plain config describes, with new weights."""
-        return AvfrNetwork(build(AvfrConfig, config))
-
-    @classmethod
-    def from_checkpoint(
-        cls, config: Mapping[str, object], network: AvfrNetwork | None = None, engine: Engine = PLAIN
-    ) -> AvfrGenerator:
-        """Build from a checkpoint's plain config, around its network or a new one."""
-        return cls(build(AvfrConfig, config), network, engine)
 
     def fold(self) -> None:
         """Make rendering fast; from here on the network is neither trained nor saved."""
         super().fold()
         if self.config.mesh_motion:
             self.network.mesh_model.settle()
-
-    @property
-    def plain_config(self) -> dict[str, object]:
-        """The config as a checkpoint stores it."""
-        return asdict(self.config)
-
-    @property
-    def size(self) -> int:
-        """Side of the pictures."""
-        return self.config.size
 
     @cached_property
     def kind(self) -> KeypointKind:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from visavis.audio.feature import SoundFeature
 from visavis.audio.speech import SIZE, SpeechFeatures
-from visavis.core.config import build
 from visavis.core.errors import ConfigError, FaceError
 from visavis.face.fitting import fit_clip, fit_frame
 from visavis.face.gaze import eye_triangles, gaze_of, with_irises
@@ -54,7 +53,7 @@ class Prepared:
     skin: tuple[Lids | Lips, ...]
 
 
-class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
+class HeadganGenerator(NetworkGenerator[HeadganConfig, HeadganNetwork, Prepared]):
     """HeadGAN as a generator: identity, expression and camera of a 3D face drive it, and the last k of them.
 
     Args:
@@ -67,14 +66,14 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
     """
 
     family = "headgan"
+    shape_class, network_class = HeadganConfig, HeadganNetwork
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {name: asdict(make()) for name, make in NAMED.items()}
     gmac_of = staticmethod(gmac_of)
 
     def __init__(self, config: HeadganConfig, network: HeadganNetwork | None = None, engine: Engine = PLAIN) -> None:
         if config.sound not in (0, SIZE):
             raise ConfigError(f"'sound' must be 0 or the {SIZE} numbers that speech is heard as, not {config.sound}")
-        self.config = config
-        super().__init__(network or HeadganNetwork(config), engine)
+        super().__init__(config, network, engine)
         self.memory = config.memory
         self.face = load_face_model()
         self._triangles = torch.from_numpy(self.face.triangles.astype(np.int64)).to(self.device)
@@ -82,28 +81,6 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
         self._colours = torch.from_numpy(colours).to(self.device)
         self._eyes = torch.from_numpy(eye_triangles(self.face.triangles).astype(np.float32)).to(self.device)
         self._drawn: dict[bytes, Tensor] = {}
-
-    @staticmethod
-    def new_network(config: Mapping[str, object]) -> HeadganNetwork:
-        """The network that a checkpoint's plain config describes, with new weights."""
-        return HeadganNetwork(build(HeadganConfig, config))
-
-    @classmethod
-    def from_checkpoint(
-        cls, config: Mapping[str, object], network: HeadganNetwork | None = None, engine: Engine = PLAIN
-    ) -> HeadganGenerator:
-        """Build from a checkpoint's plain config, around its network or a new one."""
-        return cls(build(HeadganConfig, config), network, engine)
-
-    @property
-    def plain_config(self) -> dict[str, object]:
-        """The config as a checkpoint stores it."""
-        return asdict(self.config)
-
-    @property
-    def size(self) -> int:
-        """Side of the pictures."""
-        return self.config.size
 
     @cached_property
     def kind(self) -> MorphableKind:
@@ -146,8 +123,7 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
             if source.segmentation is None:
                 raise FaceError("this model needs the segmentation of the source")
             person = grey_as_tensor(source.segmentation, self.device)
-        with self.engine.autocast():
-            still = self.network.encode(self._picture(source), face, person)
+        still = self.network.encode(self._picture(source), face, person)
         skin = Lids(source.picture, vertices), Lips(source.picture, vertices)
         return Prepared(still, self._on_device(vertices), skin)
 
@@ -160,8 +136,7 @@ class HeadganGenerator(NetworkGenerator[HeadganNetwork, Prepared]):
         if self.config.mesh_flow:
             motion = face_motion(index[:, -1], self._on_device(vertices[-1]), person.vertices, self._triangles)
         heard = None if sound is None else torch.from_numpy(sound)[None].to(self.device)
-        with self.engine.autocast():
-            picture = self.network.render(person.still, faces, motion, heard).picture.float()
+        picture = self.network.render(person.still, faces, motion, heard).picture.float()
         for skin in person.skin:
             picture = overlaid(picture, skin.patches(vertices[-1]))
         return picture
