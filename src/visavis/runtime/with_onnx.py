@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 
 import numpy as np
 import onnxruntime as ort
@@ -29,7 +30,8 @@ class OnnxRuntime:
         tensors = flattened(arguments)
         module = traced(flat, arguments)
         kept = io.BytesIO()
-        with warnings.catch_warnings(), torch.inference_mode():
+        # What it cannot export it prints in full before it raises.
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.inference_mode():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module,
