@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from made import tiny_mesh
 from visavis.audio.feature import MEL_WINDOW, window_samples
+from visavis.face.surface import face_motion
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.generators.base import Generator, Person
 from visavis.generators.headgan.config import HeadganConfig
 from visavis.generators.headgan.generator import HeadganGenerator
-from visavis.generators.headgan.motion import face_motion
 from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
 from visavis.media.frame import Pixels
 from visavis.motion.keypoints import KeypointMotion

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from made_heads import grid_face, seeded
 from visavis.core.errors import ConfigError
 from visavis.face.raster import rasterise_batch
+from visavis.face.surface import FaceMotion, face_motion, face_pictures
 from visavis.generators.headgan.config import NAMED, HeadganConfig
 from visavis.generators.headgan.layers import AdaIn, Encoder
 from visavis.generators.headgan.layers import Spade as OnePassSpade
-from visavis.generators.headgan.motion import FaceMotion, doubled, face_motion, face_pictures, grid_of, halved
 from visavis.generators.headgan.network import HeadganNetwork
 from visavis.nn.cost import gmac
 from visavis.nn.norms import Spade
-from visavis.nn.warp import sample
+from visavis.nn.warp import doubled, grid_of, halved, sample
 
 
 def inputs(config: HeadganConfig, batch: int = 1) -> dict[str, Tensor]:

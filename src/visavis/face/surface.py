@@ -1,8 +1,8 @@
-"""What two fitted faces give for nothing: the flow of the face itself, and the pictures that drive. Ours but for NMFC.
+"""What two fitted faces give for nothing: the flow of the face itself, and the pictures that drive.
 
 Where the driving face is seen, the triangle of a pixel and the pixel's place in it say which point of the face is
 shown, and the source's vertices say where that point is in the source picture. Around the face the displacement is
-carried on smoothly.
+carried on smoothly. All of it but which triangle is seen is differentiable with respect to the vertices.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ def face_pictures(index: Tensor, colours: Tensor) -> Tensor:
 
     Args:
         index: ``int [B, k, r, r]``, number of the visible triangle, -1 for none.
-        colours: ``[T, 3]``, normalised x, y, z of each triangle's middle on the mean face, in [0, 1].
+        colours: ``[T, c]``, as a rule normalised x, y, z of each triangle's middle on the mean face, in [0, 1].
 
     Returns:
-        ``[B, 3 k, r, r]``, black where there is no face.
+        ``[B, c k, r, r]``, black where there is no face.
     """
     table = torch.cat([torch.zeros_like(colours[:1]), colours])
-    batch, count, height, width = index.shape
-    return table[index.long() + 1].permute(0, 1, 4, 2, 3).reshape(batch, 3 * count, height, width)
+    batch, _, height, width = index.shape
+    return table[index.long() + 1].permute(0, 1, 4, 2, 3).reshape(batch, -1, height, width)
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def draw_irises(faces: Tensor, index: Tensor, vertices: Tensor, eyes: Tensor) ->
     """Draw irises, white as no triangle is, where a face picture shows the inside of an eye.
 
     Args:
-        faces: ``[B, 3 k, r, r]``, from :func:`face_pictures`.
+        faces: ``[B, c k, r, r]``, from :func:`face_pictures`.
         index: ``int [B, k, r, r]``.
         vertices: ``[B, k, 470, 3]``, as of :func:`visavis.face.gaze.with_irises`.
         eyes: ``float32 [T]``, 1 for the triangles that fill an eye.
@@ -70,18 +70,20 @@ def draw_irises(faces: Tensor, index: Tensor, vertices: Tensor, eyes: Tensor) ->
         away = (place - middle[:, :, None, None]).norm(dim=-1)
         # A pixel at the rim counts by half.
         shown = torch.maximum(shown, ((radius[..., None, None] - away) * (side / 2) + 0.5).clamp(0, 1))
-    share = (inside * shown).repeat_interleave(3, 1)
+    share = (inside * shown).repeat_interleave(faces.shape[1] // index.shape[1], 1)
     return faces + share * (1 - faces)
 
 
-@torch.no_grad()
-def face_motion(index: Tensor, driving: Tensor, source: Tensor, triangles: Tensor) -> FaceMotion:
+def face_motion(
+    index: Tensor, driving: Tensor, source: Tensor, triangles: Tensor, *, pinned: bool = False
+) -> FaceMotion:
     """Return the motion from a driving face to the source's, in float32.
 
     Args:
         index: ``int [B, r, r]``, number of the driving face's visible triangle, -1 for none.
         driving, source: vertices ``[B, V, 3]`` in [-1, 1].
         triangles: ``int64 [T, 3]``, numbers of vertices.
+        pinned: whether the border of the picture is held where it is, so that the motion fades out towards it.
     """
     batch, side = index.shape[0], index.shape[1]
     place = coordinate_grid(side, side, align_corners=False, device=index.device).reshape(1, -1, 2)
@@ -101,7 +103,10 @@ def face_motion(index: Tensor, driving: Tensor, source: Tensor, triangles: Tenso
     shift = torch.cat([(found - place) * inside, inside, cosine * inside], 2)
     shift = shift.transpose(1, 2).reshape(batch, 4, side, side)
     known = shift[:, 2:3]
-    return FaceMotion(fill_holes(shift[:, :2], known), known, shift[:, 3:])
+    held = known
+    if pinned:
+        held = F.pad(known[..., 1:-1, 1:-1], (1, 1, 1, 1), value=1.0)
+    return FaceMotion(fill_holes(shift[:, :2], held), known, shift[:, 3:])
 
 
 def _of_triangles(to: Tensor, there: Tensor) -> Tensor:
@@ -114,24 +119,3 @@ def _of_triangles(to: Tensor, there: Tensor) -> Tensor:
     # A triangle that is seen faces the camera: the driving face says which sign that is, whatever the order of corners.
     cosine = area.sign() * normal[..., 2] / normal.norm(dim=-1).clamp_min(1e-12)
     return torch.cat([to[..., 0, :2], inverse, there[..., :2].flatten(-2), cosine[..., None]], -1)
-
-
-def halved(flow: Tensor) -> Tensor:
-    """A flow in pixels ``[B, 2, h, w]`` for half of the side (section 3.3): averaged over 2x2, divided by two."""
-    return F.avg_pool2d(flow, 2) / 2
-
-
-def doubled(flow: Tensor) -> Tensor:
-    """A flow in pixels ``[B, 2, h, w]`` for twice the side: interpolated, and twice as long."""
-    return 2 * F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def grid_of(flow: Tensor) -> Tensor:
-    """Sampling grid ``[B, h, w, 2]`` of a flow ``[B, 2, h, w]`` in pixels of its own side.
-
-    The paper's flow says for each place of the output how many pixels away it samples the reference; ours are grids of
-    places in [-1, 1] (docs/conventions.md), so that a pixel is ``2 / side``.
-    """
-    height, width = flow.shape[2:]
-    own = coordinate_grid(height, width, align_corners=False, device=flow.device)
-    return own + flow.float().permute(0, 2, 3, 1) * flow.new_tensor([2 / width, 2 / height], dtype=torch.float32)
