@@ -117,9 +117,8 @@ class ConvGate(nn.Module):
         """Return ``[B, C, h, w]`` of ``[B, K, C, h, w]``."""
         if self.references:
             return self.second(F.leaky_relu(self.first(features.flatten(1, 2)), _SLOPE))  # type: ignore[no-any-return]
-        batch, count = features.shape[:2]
         gated = self.second(F.leaky_relu(self.first(features.flatten(0, 1)), _SLOPE))
-        return gated.unflatten(0, (batch, count)).mean(1)  # type: ignore[no-any-return]
+        return gated.reshape(features.shape).mean(1)  # type: ignore[no-any-return]
 
 
 class Embedding(nn.Module):
@@ -143,12 +142,11 @@ class Embedding(nn.Module):
             pictures: y_k, ``[B, K, 3, r, r]`` in [0, 1].
             landmarks: l_k, ``[B, K, c, r, r]``.
         """
-        batch, count = pictures.shape[:2]
         picture, landmark = self.picture(pictures.flatten(0, 1)), self.landmark(landmarks.flatten(0, 1))
         fine_picture, fine_landmark = self.exchange(picture, landmark)
 
         def each(x: Tensor) -> Tensor:
-            return x.unflatten(0, (batch, count))
+            return x.reshape(*pictures.shape[:2], *x.shape[1:])
 
         activations = each(picture) if self.activation is None else each(self.activation(landmarks.flatten(0, 1)))
         return Known(
@@ -201,7 +199,7 @@ class _Mlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return ``[B, outside, inside, k, k]`` of ``[B, outside, places]``."""
         found = self.second(F.leaky_relu(self.first(x), _SLOPE))
-        return self.base + found.unflatten(-1, self.kernel)  # type: ignore[no-any-return]
+        return self.base + found.reshape(len(x), *self.base.shape)  # type: ignore[no-any-return]
 
 
 class Fusion(nn.Module):
