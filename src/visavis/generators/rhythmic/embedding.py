@@ -202,6 +202,11 @@ class _Mlp(nn.Module):
         return self.base + found.reshape(len(x), *self.base.shape)  # type: ignore[no-any-return]
 
 
+def _of_unit_size(x: Tensor) -> Tensor:
+    """Embeddings of one scale: weights that are made of vanishing ones would be the same for all people."""
+    return F.layer_norm(x.float(), x.shape[1:])
+
+
 class Fusion(nn.Module):
     """E_F: e_l and e_y to the weights of all layers of the decoder (equation 7)."""
 
@@ -225,11 +230,11 @@ class Fusion(nn.Module):
 
     def forward(self, landmark: Tensor, picture: Tensor) -> tuple[Theta, ...]:
         """Return the weights of the N layers, of e_l and e_y ``[B, C, s, s]``."""
-        picture, landmark = (F.adaptive_avg_pool2d(e, self.grid) for e in (picture, landmark))
+        picture, landmark = (_of_unit_size(F.adaptive_avg_pool2d(e, self.grid)) for e in (picture, landmark))
         found = []
         for level in range(len(self.modulation)):
-            picture = F.leaky_relu(self.picture[level](picture), _SLOPE)
-            landmark = F.leaky_relu(self.landmark[level](landmark), _SLOPE)
+            picture = _of_unit_size(F.leaky_relu(self.picture[level](picture), _SLOPE))
+            landmark = _of_unit_size(F.leaky_relu(self.landmark[level](landmark), _SLOPE))
             likely = self.landmark_heads[level](landmark).flatten(2).float().softmax(-1)
             # The number of places makes up for the softmax, whose values have that many to share 1 among.
             mixed = likely.shape[-1] * likely * self.picture_heads[level](picture).flatten(2)
