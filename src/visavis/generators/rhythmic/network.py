@@ -125,7 +125,9 @@ class RhythmicNetwork(nn.Module):
         motion = aim.motion if self.config.projection else _unmoved(aim.motion)
         first, second = self.flows(still, aim, motion, front, back)
         grid, inside = moved(motion.shift.float(), motion.inside, first.trust, first.shift)
-        projected, matched = sample(front, self._full(grid)), sample(back, self._full(_grid(second.shift)))
+        persons = None if still.persons is None else chosen(still.persons, aim.frontal).float()
+        carried = sample(front if persons is None else torch.cat([front.float(), persons], 1), self._full(grid))
+        projected, matched = carried[:, :3], sample(back, self._full(_grid(second.shift)))
         if self.config.projection and not self.config.surroundings:
             projected = projected * self._large(inside)
         pictures = []
@@ -133,10 +135,9 @@ class RhythmicNetwork(nn.Module):
             seen = (self.projected_features, projected, first), (self.matched_features, matched, second)
             pictures = [features(self._small(picture), flow.attention) for features, picture, flow in seen]
         beside, background = [projected, matched], None
-        if still.backgrounds is not None and still.persons is not None:
+        if still.backgrounds is not None:
             background = chosen(still.backgrounds, aim.matched)
-            person = sample(chosen(still.persons, aim.frontal).float(), self._full(grid))
-            beside += [background, person]
+            beside += [background, carried[:, 3:]]
         out, logits = self.decoder(embedded.appearance, embedded.theta, aim.landmark, pictures, torch.cat(beside, 1))
         made = projected + out.tanh() if self.config.residual else (out.tanh() + 1) / 2
         layers = (made, projected, matched) if background is None else (made, projected, matched, background)
