@@ -22,11 +22,11 @@ from visavis.face.lips import Lips
 from visavis.face.model3d import load_face_model
 from visavis.face.nmfc import landmark_colours, nmfc_colours
 from visavis.face.raster import rasterise
+from visavis.face.surface import draw_irises, face_motion, face_pictures
 from visavis.face.types import Observation
 from visavis.generators.base import Prior
 from visavis.generators.headgan.config import NAMED, HeadganConfig
 from visavis.generators.headgan.cost import gmac_of
-from visavis.generators.headgan.motion import draw_irises, face_motion, face_pictures
 from visavis.generators.headgan.network import HeadganNetwork, Still
 from visavis.generators.network import NetworkGenerator, overlaid
 from visavis.motion.kind import Meshes

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visavis.face.surface import FaceMotion
 from visavis.generators.headgan.config import HeadganConfig
 from visavis.generators.headgan.layers import AdaInBlock, Encoder, SpadeBlock, Up
-from visavis.generators.headgan.motion import FaceMotion, doubled, grid_of, halved
 from visavis.nn.composite import Layers, blend, fill_behind
-from visavis.nn.warp import channels_last, sample
+from visavis.nn.warp import channels_last, doubled, grid_of, halved, sample
 
 _FACE = 3  # channels of a face picture
 _GATE_START = 4.0  # initial logit of the mesh's flow outside the face
