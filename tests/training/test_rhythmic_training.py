@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,18 @@ def test_the_paper_s_weights_are_the_defaults():
     assert config.judges == paper.judges
     judge = config.judges["picture"]
     assert (judge.network, judge.feature_matching, judge.weight) == ("spade", 10, 1)
+
+
+def test_the_rows_of_the_ablation_take_one_thing_away_each():
+    """Table 3: without the 3D-aware module, hybrid attention, non-linear composition, warping."""
+    rows = sorted((RECIPES / "ablation" / "rhythmic").glob("[0-9]*.toml"))
+    whole, *others = (read_config(path, ["stop_after_s=1"]) for path in rows)
+    assert all(replace(row, model=whole.model) == whole for row in others)
+    differences = [
+        {name for name, value in asdict(row.model).items() if value != getattr(whole.model, name)} for row in others
+    ]
+    blend = {"composition", "residual", "composite", "layers"}
+    assert differences == [{"projection"}, {"attention"}, blend, {"warping"}]
 
 
 def test_terms_are_those_that_are_asked_for(shards: Path, tmp_path: Path):
