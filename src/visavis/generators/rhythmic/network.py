@@ -69,6 +69,7 @@ class Rendering:
         matched: the matched picture after FlowNet.
         layers: the decoder's picture, these two, and the background if there is one.
         shares: what each layer counts in ``picture``, ``[B, layers, S, S]``; None where nothing is blended.
+        shown: where the projected picture shows a face, ``[B, 1, S, S]`` in [0, 1]; None where it shows all.
         flows: what FlowNet added, ``[B, 2, r, r]`` each, in units of [-1, 1].
         alpha: the references' activation maps.
     """
@@ -78,6 +79,7 @@ class Rendering:
     matched: Tensor
     layers: tuple[Tensor, ...]
     shares: Tensor | None
+    shown: Tensor | None
     flows: tuple[Tensor, Tensor]
     alpha: Tensor
 
@@ -128,8 +130,10 @@ class RhythmicNetwork(nn.Module):
         persons = None if still.persons is None else chosen(still.persons, aim.frontal).float()
         carried = sample(front if persons is None else torch.cat([front.float(), persons], 1), self._full(grid))
         projected, matched = carried[:, :3], sample(back, self._full(_grid(second.shift)))
+        shown = None
         if self.config.projection and not self.config.surroundings:
-            projected = projected * self._large(inside)
+            shown = self._large(inside)
+            projected = projected * shown
         pictures = []
         if self.config.composition:
             seen = (self.projected_features, projected, first), (self.matched_features, matched, second)
@@ -145,7 +149,9 @@ class RhythmicNetwork(nn.Module):
         if self.config.blends:
             shares = self._shares(logits, first, second)
             picture = blend(layers, shares)
-        return Rendering(picture, projected, matched, layers, shares, (first.shift, second.shift), embedded.alpha)
+        return Rendering(
+            picture, projected, matched, layers, shares, shown, (first.shift, second.shift), embedded.alpha
+        )
 
     def flows(self, still: Still, aim: Aim, motion: FaceMotion, front: Tensor, back: Tensor) -> tuple[Flow, Flow]:
         """FlowNet for the projected picture and for the matched one."""
