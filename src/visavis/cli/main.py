@@ -21,6 +21,7 @@ from visavis.cli import (
     reenact,
     sei,
     study,
+    talk,
     train,
     weights,
 )
@@ -45,6 +46,7 @@ def _print_version(asked: bool) -> None:
 
 
 app.command("reenact")(reenact.reenact)
+app.command("talk")(talk.talk)
 app.command("edit")(edit.edit)
 app.command("encode")(encode.encode)
 app.command("decode")(decode.decode)

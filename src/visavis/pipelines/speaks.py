@@ -1,0 +1,36 @@
+"""What a talking head asks of a speaker; :class:`visavis.motion.speech.speaker.Speaker` is one."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.audio.feature import SoundFeature
+from visavis.motion.speech.spoken import Spoken
+
+Array = NDArray[np.float32]
+#: How a person's head moves in speaking: whatever the speaker's own :meth:`Speaks.rhythm_of` gave.
+Rhythmic = Any
+
+
+class Voice(Protocol):
+    """One person who speaks, frame by frame of 40 ms."""
+
+    def next(self, heard: Array | None) -> Spoken:
+        """How the face moves in the next frame; None is silence."""
+
+
+class Speaks(Protocol):
+    """Makes sound into how a face moves."""
+
+    @property
+    def hears(self) -> SoundFeature:
+        """What it takes of the sound around each frame."""
+
+    def rhythm_of(self, cameras: Array, heard: Array) -> Rhythmic:
+        """The rhythm of a reference clip: cameras ``float32 [T, 6]`` and what is heard of each frame."""
+
+    def speaking(self, identity: Array, *, rhythm: Rhythmic = None, seed: int = 0, head: bool = True) -> Voice:
+        """Begin to speak as a person of that identity ``float32 [n_id]``."""
