@@ -7,13 +7,14 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.face.measures import LIPS, OTHERS
 from visavis.face.model3d import load_face_model
+from visavis.motion.amounts import Edits
+from visavis.motion.edits import edited_shape
 from visavis.motion.morphable_kind import MorphableKind
 from visavis.motion.speech.spoken import REST_CAMERA, Spoken
 
 Array = NDArray[np.float32]
-_OPEN, _LOUD, _SWAY = 0.25, 0.12, 0.1
+_LOUD, _SWAY = 0.12, 0.1
 
 
 class Loudness:
@@ -34,10 +35,9 @@ def opened(identity: Array) -> Array:
     space = kind.space_of_identity(identity)
     assert space is not None
     rest = np.zeros(len(face.expression))
-    held = np.zeros(OTHERS.stop, bool)
-    held[LIPS] = True
-    gaps = space.measures(rest)[LIPS] + _OPEN
-    return np.asarray(space.reach(rest, held, gaps) - rest, np.float32)
+    return np.asarray(
+        edited_shape(space, rest, Edits(mouth=0.7)) - edited_shape(space, rest, Edits(mouth=-1)), np.float32
+    )
 
 
 class LoudSpeaker:

@@ -12,6 +12,7 @@ from visavis.cli import (
     bench,
     decode,
     doctor,
+    dub,
     edit,
     encode,
     evaluate,
@@ -47,6 +48,7 @@ def _print_version(asked: bool) -> None:
 
 app.command("reenact")(reenact.reenact)
 app.command("talk")(talk.talk)
+app.command("dub")(dub.dub)
 app.command("edit")(edit.edit)
 app.command("encode")(encode.encode)
 app.command("decode")(decode.decode)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from visavis.face.fitting import fit_clip
 from visavis.face.gaze import whole_mesh
+from visavis.face.mesh import LIPS
 from visavis.face.model3d import FaceModel, load_face_model, rotation_matrices
 from visavis.face.types import SKIN_POINTS
 from visavis.motion.kind import Mesh, Meshes
@@ -19,6 +20,9 @@ Array = NDArray[np.float32]
 #: Heights of the mean face, between the nose's tip and under it: above the first nothing is the mouth's, below the
 #: second all is.
 _TIP, _UNDER = 4, 2
+#: Half the width of the face's middle, in units of the mean face, beside which the share sinks to the lower lip's.
+_MIDDLE, _LIP = 0.5, 14
+_AROUND_LIPS = 0.15
 #: A gaze straight at the viewer.
 _AHEAD = np.zeros((2, 2), np.float32)
 #: So many frames at rest leave a transfer no doubt of what rest is.
@@ -76,11 +80,15 @@ class NewLips:
 
     Args:
         sitter: the person.
+
+    Attributes:
+        share: ``float32 [468]``, how far each point is the mouth's and the jaw's to move, 0 to 1.
     """
 
     def __init__(self, sitter: Sitter) -> None:
         self._sitter = sitter
         self.share = mouth_share(sitter.model)
+        self._lips = _near_lips(sitter.model)
 
     def __call__(self, mesh: Mesh, expression: Array) -> Mesh:
         """The mesh ``float32 [478, 3]`` of a frame.
@@ -90,21 +98,35 @@ class NewLips:
             expression: of :class:`Spoken`, ``float32 [n_exp]``.
         """
         model, sitter = self._sitter.model, self._sitter
-        camera = fit_clip(mesh[None], model).camera[0]
+        fit = fit_clip(mesh[None], model)
+        camera = fit.camera[0]
+        seen = model.points(camera, sitter.identity, fit.expression[0])
         spoken = model.points(camera, sitter.identity, sitter.rest + expression)
-        skin = mesh[:SKIN_POINTS]
-        # Cameras have no place along depth.
-        spoken[:, 2] += float((skin - spoken)[self.share < 0.5, 2].mean())
+        # What the model misses of a jaw or a cheek is the person's and stays; between lips it would be a gap.
+        missed = mesh[:SKIN_POINTS] - seen
+        missed[:, 2] = 0
         new = mesh.copy()
-        new[:SKIN_POINTS] += self.share[:, None] * (spoken - skin)
+        new[:SKIN_POINTS] += self.share[:, None] * (spoken - seen) - self._lips[:, None] * missed
         return new
 
 
 def mouth_share(model: FaceModel) -> Array:
-    """How far each of the 468 points is the mouth's and the jaw's to move, ``float32 [468]``, 0 to 1."""
-    high, low = model.mean[_TIP, 1], model.mean[_UNDER, 1]
-    share = np.clip((model.mean[:, 1] - high) / (low - high), 0, 1)
+    """How far each of the 468 points is the mouth's and the jaw's to move, ``float32 [468]``, 0 to 1.
+
+    All that is below the nose is, but of the face's sides only what is below the mouth: there is the jaw.
+    """
+    high, low, mouth = (float(model.mean[point, 1]) for point in (_TIP, _UNDER, _LIP))
+    x, y = np.abs(model.mean[:, 0]), model.mean[:, 1]
+    lower = (mouth - high) * np.clip((x - _MIDDLE) / (x.max() - _MIDDLE), 0, 1)
+    share = np.clip((y - high - lower) / (low - high), 0, 1)
     return np.asarray(share * share * (3 - 2 * share), np.float32)
+
+
+def _near_lips(model: FaceModel) -> Array:
+    """How near each of the 468 points is to the lips, ``float32 [468]``: 1 on them, falling softly around."""
+    lips = model.mean[list(LIPS)]
+    nearest = np.square(model.mean[:, None] - lips).sum(-1).min(1)
+    return np.exp(-nearest / (2 * _AROUND_LIPS**2)).astype(np.float32)
 
 
 def reposed(mesh: Mesh, camera: Array, other: Array) -> Mesh:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.audio.feature import SoundFeature
+from visavis.motion.speech.speaker import Speaker
 from visavis.motion.speech.spoken import Spoken
 
 Array = NDArray[np.float32]
@@ -34,3 +35,12 @@ class Speaks(Protocol):
 
     def speaking(self, identity: Array, *, rhythm: Rhythmic = None, seed: int = 0, head: bool = True) -> Voice:
         """Begin to speak as a person of that identity ``float32 [n_id]``."""
+
+
+def load_speaker() -> Speaks:
+    """The packaged speaker.
+
+    Raises:
+        WeightsError: its weights are missing or damaged.
+    """
+    return Speaker.load()

@@ -25,7 +25,7 @@ from visavis.pipelines.actor import Actor, rhythm_in
 from visavis.pipelines.files import Progress, ReenactReport, peak_rss_mb
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
-from visavis.pipelines.speaks import Rhythmic, Speaks
+from visavis.pipelines.speaks import Rhythmic, Speaks, load_speaker
 from visavis.pipelines.talking import Performance, TalkingPerson
 
 #: The model that talks best, by numbers and by eye; see docs/talk.md.
@@ -87,13 +87,6 @@ class TalkReport(ReenactReport):
     def as_json(self) -> dict[str, object]:
         """Plain values."""
         return asdict(self)
-
-
-def load_speaker() -> Speaks:
-    """The packaged speaker."""
-    from visavis.motion.speech.speaker import Speaker
-
-    return Speaker.load()
 
 
 def talk_file(

@@ -21,8 +21,8 @@ from visavis.pipelines.actor import rhythm_in
 from visavis.pipelines.door import seen_in
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
-from visavis.pipelines.speaks import Speaks
-from visavis.pipelines.talk import TALKING_MODEL, latency_ms, load_speaker
+from visavis.pipelines.speaks import Speaks, load_speaker
+from visavis.pipelines.talk import TALKING_MODEL, latency_ms
 from visavis.pipelines.talking import Performance, TalkingPerson
 
 
