@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from visavis.face.fitting import fit_clip
 from visavis.face.gaze import whole_mesh
 from visavis.face.mesh import LIPS
-from visavis.face.model3d import FaceModel, load_face_model, rotation_matrices
+from visavis.face.model3d import FaceModel, load_face_model, rigid_weights, rotation_matrices
 from visavis.face.types import SKIN_POINTS
 from visavis.motion.kind import Mesh, Meshes
 from visavis.motion.morphable_kind import MorphableKind
@@ -132,6 +132,8 @@ def _near_lips(model: FaceModel) -> Array:
 def reposed(mesh: Mesh, camera: Array, other: Array) -> Mesh:
     """A mesh ``[478, 3]`` of one camera ``[6]`` as another camera ``[6]`` sees it."""
     turn, onto = rotation_matrices(camera[3:6]), rotation_matrices(other[3:6])
-    shift, place = (np.array([*values[:2], 0.0]) for values in (camera, other))
+    # Cameras have no place along depth: the model's origin lies in the middle of what is rigid.
+    depth = float(rigid_weights() @ mesh[:SKIN_POINTS, 2])
+    shift, place = np.array([*camera[:2], depth]), np.array([*other[:2], 0.0])
     unposed = (mesh - shift) @ turn / np.exp(float(camera[2]))
     return np.asarray(np.exp(float(other[2])) * unposed @ onto.T + place, np.float32)
