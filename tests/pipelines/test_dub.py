@@ -67,7 +67,7 @@ def test_only_the_lower_face_changes(inputs: Path):
             continue
         changed = (before.pixels != after.pixels).any(-1)
         rows = np.flatnonzero(changed.any(1))
-        left, top, right, bottom = face.box
+        left, _, right, bottom = face.box
         assert changed.any() and rows[0] > face.mesh[168, 1], "nothing above the nose"
         assert not changed[:, : int(left - 20)].any() and not changed[:, int(right + 20) :].any()
         assert rows[-1] < bottom + 40

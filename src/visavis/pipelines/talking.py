@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from visavis.motion.amounts import UNCHANGED, Amounts
 from visavis.motion.kind import Mesh, mesh_carrier
 from visavis.motion.speech.spoken import Spoken
 from visavis.motion.spoken_face import RESTING_FRAMES, Sitter, SpokenFace, reposed
-from visavis.pipelines.actor import STEP, Actor, camera_of
+from visavis.pipelines.actor import STEP, camera_of
 from visavis.pipelines.reenact import STAGES
 from visavis.pipelines.render import Portrait
 from visavis.pipelines.speaks import Rhythmic, Speaks
@@ -26,6 +27,19 @@ from visavis.pipelines.speaks import Rhythmic, Speaks
 Array = NDArray[np.float32]
 #: Sound whose root mean square in 40 ms is less counts as silence (-60 dB).
 _SILENT = 1e-3
+
+
+class Played(Protocol):
+    """Somebody whose head or face is played; :class:`visavis.pipelines.actor.Actor` is one."""
+
+    def endless(self) -> Iterator[Mesh]:
+        """Meshes every 40 ms, without an end; to be taken once."""
+
+    def heads(self) -> Iterator[Array]:
+        """Cameras of a head that rests at first and moves as this one does; to be taken once."""
+
+    def resting_meshes(self) -> Sequence[Mesh]:
+        """Some of the meshes, with heads that rest."""
 
 
 class Performance:
@@ -48,9 +62,9 @@ class Performance:
         *,
         rhythm: Rhythmic = None,
         seed: int = 0,
-        head: Actor | None = None,
+        head: Played | None = None,
         still: bool = False,
-        expression: Actor | None = None,
+        expression: Played | None = None,
     ) -> None:
         self._face = SpokenFace(sitter)
         moves = head is None and not still
