@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 
 from visavis.audio.window import SoundWindow
 from visavis.core.closing import Closing
+from visavis.core.errors import MediaError
 from visavis.face.align import crop_for, whole
 from visavis.face.lower import lower_face
 from visavis.face.types import Face, Observation
-from visavis.generators.base import Generator, Prior
+from visavis.generators.base import Generator
 from visavis.media.frame import Frame, Pixels
 from visavis.media.provenance import marks
 from visavis.media.reader import SoundReader
 from visavis.media.twice import TwiceReader
 from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
-from visavis.motion.kind import Mesh, refuse_meshes
+from visavis.motion.kind import Mesh
 from visavis.nn.engine import Engine
 from visavis.pipelines.analyse import Analyser, Seen
 from visavis.pipelines.files import Progress, ReenactReport, expected_frames, peak_rss_mb
@@ -33,7 +34,7 @@ from visavis.pipelines.reenact import STAGES, Tally
 from visavis.pipelines.render import Portrait, SoundAt
 from visavis.pipelines.said import Said
 from visavis.pipelines.seen import check_moving, seen_ahead
-from visavis.pipelines.speaks import Speaks, load_speaker
+from visavis.pipelines.speaks import Speaks, check_speaks, load_speaker
 from visavis.weights.store import DEFAULT_MODEL
 
 _LOOK_EVERY = 3
@@ -185,13 +186,14 @@ def dub_file(
     check_moving(video)
     with ExitStack() as stack:
         reader = stack.enter_context(TwiceReader(video))
-        said = stack.enter_context(Said(speech, speaker or load_speaker(), options.seed))
+        if not stack.enter_context(SoundReader(speech)).has_sound:
+            raise MediaError(f"{speech}: has no sound in it")
         generator = load_generator(options.model, options.engine)
-        if Prior.MESH not in generator.needs:
-            raise refuse_meshes("its motion has none")
+        check_speaks(generator)
         stills = find_source(video, options.face, generator.references.most)
         with Analyser((), face=options.face) as analyser:
             known = [seen.face for seen in seen_ahead(reader, analyser, which=options.face, every=_LOOK_EVERY)]
+        said = stack.enter_context(Said(speech, speaker or load_speaker(), options.seed))
         dubber = stack.enter_context(
             Dubber(generator, stills, known, said, face=options.face, sound_at=_sound_at(speech, generator, stack))
         )

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import MediaError
-from visavis.generators.base import Generator, Prior
+from visavis.generators.base import Generator
 from visavis.media.frame import Frame, Pixels
 from visavis.media.provenance import marks
 from visavis.media.reader import MediaInfo, SoundReader
 from visavis.media.twice import TwiceReader
 from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
 from visavis.motion.amounts import UNCHANGED, UNEDITED, Amounts, Edits
-from visavis.motion.kind import Mode, refuse_meshes
+from visavis.motion.kind import Mode
 from visavis.nn.engine import Engine
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import load_generator
@@ -28,7 +28,7 @@ from visavis.pipelines.reenact import STAGES, Reenactor
 from visavis.pipelines.render import SoundAt
 from visavis.pipelines.said import Said
 from visavis.pipelines.seen import check_moving
-from visavis.pipelines.speaks import Speaks, load_speaker
+from visavis.pipelines.speaks import Speaks, check_speaks, load_speaker
 from visavis.weights.store import DEFAULT_MODEL
 
 Progress = Callable[[int, int | None], None]
@@ -133,8 +133,7 @@ def reenact_file(
         sound, sound_at = _sound(driving, options, generator, stack)
         said: Said | None = None
         if options.audio is not None:
-            if Prior.MESH not in generator.needs:
-                raise refuse_meshes("--audio moves lips by one, and its motion has none")
+            check_speaks(generator)
             said = stack.enter_context(Said(options.audio, speaker or load_speaker()))
         stills = find_source(source, options.source_face, generator.references.most)
         still = stills[0]

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.audio.feature import SoundFeature
+from visavis.generators.base import Generator, Prior
+from visavis.motion.kind import refuse_meshes
 from visavis.motion.speech.speaker import Speaker
 from visavis.motion.speech.spoken import Spoken
 
@@ -35,6 +37,16 @@ class Speaks(Protocol):
 
     def speaking(self, identity: Array, *, rhythm: Rhythmic = None, seed: int = 0, head: bool = True) -> Voice:
         """Begin to speak as a person of that identity ``float32 [n_id]``."""
+
+
+def check_speaks(generator: Generator) -> None:
+    """Refuse a generator whose motion has no mesh that speech could move.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if Prior.MESH not in generator.needs:
+        raise refuse_meshes("speech moves faces by one, and its motion has none")
 
 
 def load_speaker() -> Speaks:

@@ -25,7 +25,7 @@ from visavis.pipelines.actor import Actor, rhythm_in
 from visavis.pipelines.files import Progress, ReenactReport, peak_rss_mb
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
-from visavis.pipelines.speaks import Rhythmic, Speaks, load_speaker
+from visavis.pipelines.speaks import Rhythmic, Speaks, check_speaks, load_speaker
 from visavis.pipelines.talking import Performance, TalkingPerson
 
 #: The model that talks best, by numbers and by eye; see docs/talk.md.
@@ -117,14 +117,15 @@ def talk_file(
         sound = stack.enter_context(SoundReader(speech, None))
         if not sound.has_sound:
             raise MediaError(f"{speech}: has no sound in it")
-        speaker = speaker or load_speaker()
         generator = load_generator(options.model, options.engine)
+        check_speaks(generator)
         stills = find_source(portrait, options.face, generator.references.most)
         crop, observed = observe_sources(stills, generator, options.crop)
         sitter = Sitter([crop.to_crop(stills[0].face.mesh)])
         head, expression = (
             None if path is None else stack.enter_context(Actor(path)) for path in (options.head, options.expression)
         )
+        speaker = speaker or load_speaker()
         performance = Performance(
             speaker,
             sitter,

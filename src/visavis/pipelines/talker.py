@@ -21,7 +21,7 @@ from visavis.pipelines.actor import rhythm_in
 from visavis.pipelines.door import seen_in
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
-from visavis.pipelines.speaks import Speaks, load_speaker
+from visavis.pipelines.speaks import Speaks, check_speaks, load_speaker
 from visavis.pipelines.talk import TALKING_MODEL, latency_ms
 from visavis.pipelines.talking import Performance, TalkingPerson
 
@@ -61,14 +61,15 @@ class Talker:
         speaker: Speaks | None = None,
     ) -> None:
         told = Amounts.parse(amounts)
-        speaker = speaker or load_speaker()
         generator = load_generator(model, engine)
+        check_speaks(generator)
         if isinstance(portrait, Frame):
             seen = [seen_in(portrait, face)]
         else:
             seen = find_source(Path(portrait), face, generator.references.most)
             if reference is None and not is_picture(Path(portrait)):
                 reference = portrait
+        speaker = speaker or load_speaker()
         square, observed = observe_sources(seen, generator, crop)
         rhythm = None if reference is None or not head else rhythm_in(Path(reference), speaker)
         sitter = Sitter([square.to_crop(seen[0].face.mesh)])
