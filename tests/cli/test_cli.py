@@ -19,6 +19,8 @@ from visavis.media.reader import VideoReader
 
 VERBS = (
     "reenact",
+    "talk",
+    "dub",
     "edit",
     "encode",
     "decode",

@@ -82,7 +82,7 @@ def evaluate(
             data, split = stack.enter_context(drawn_dataset()), SPLIT
         progress = stack.enter_context(progress_bar("evaluate", "clips/s"))
         if protocol is Protocol.talk:
-            _talk(data, split, rows, limit, device, metric_weights, markdown, as_json, progress)
+            _talk(data, split, rows, limit, window, device, metric_weights, markdown, as_json, progress)
             return
         report = run(
             data,
@@ -121,6 +121,7 @@ def _talk(
     split: str,
     rows: list[str],
     limit: int | None,
+    window: float,
     device: str,
     weights: Path | None,
     markdown: Path | None,
@@ -131,7 +132,14 @@ def _talk(
     from visavis.evaluation.report import write_text
 
     report = talk.evaluate_talk(
-        data, split, rows or talk.USUAL_ROWS, limit=limit, device=device, metric_weights=weights, progress=progress
+        data,
+        split,
+        rows or talk.USUAL_ROWS,
+        limit=limit,
+        window_s=window,
+        device=device,
+        metric_weights=weights,
+        progress=progress,
     )
     text = "\n".join([talk.table(report), "", *talk.told(report)])
     if markdown is not None:

@@ -44,8 +44,8 @@ from visavis.pipelines.render import Portrait
 from visavis.pipelines.speaks import Rhythmic, Speaks, load_speaker
 from visavis.pipelines.talking import Performance
 
-#: Frames that tell the rhythm, those that are rendered after them, and how few these may be.
-REFERENCE, RENDERED, _FEWEST = 75, 60, 30
+#: Frames that tell the rhythm, and how few there must be after them: lip sync takes so many.
+REFERENCE, _FEWEST = 75, 30
 #: Models that are measured where nobody says which.
 USUAL_ROWS = ("avfr-256", "headgan-256")
 STILL, OTHER, REAL = "still mouth", "other sentence", "real"
@@ -111,6 +111,7 @@ def evaluate_talk(
     models: Sequence[str],
     *,
     limit: int | None = None,
+    window_s: float = 2.0,
     device: str = "auto",
     metric_weights: Path | None = None,
     speaker: Speaks | None = None,
@@ -119,8 +120,10 @@ def evaluate_talk(
     """Measure how well models talk on the clips of a split whose sound is the visible person's speech.
 
     Args:
-        dataset, split, models, limit, device, metric_weights, progress: as for
+        dataset, split, models, device, metric_weights, progress: as for
             :func:`visavis.evaluation.suite.evaluate`; the models are weights.
+        limit: at most so many clips, spread over all there are.
+        window_s: seconds of each clip that are rendered, at least 1.2; 0 measures the motion alone.
         speaker: another one than the packaged.
 
     Returns:
@@ -135,12 +138,14 @@ def evaluate_talk(
     generators = {model.label: _generator(model, device) for model in names}
     speaker = speaker or load_speaker()
     networks = MetricNetworks.load(metric_weights)
-    entries = [entry for entry in find_clips(dataset, split) if entry.speech][:limit]
-    bench = TalkBench(generators, speaker, networks)
+    spoken = [entry for entry in find_clips(dataset, split) if entry.speech]
+    count = len(spoken) if limit is None else min(limit, len(spoken))
+    entries = [spoken[number * len(spoken) // count] for number in range(count)]
+    bench = TalkBench(generators, speaker, networks, round(window_s / STEP))
     failed: dict[str, str] = {}
     for done, entry in enumerate(entries, 1):
         try:
-            bench.measure(entry, _another(entry, entries))
+            bench.measure(entry, _another(entry, spoken))
         except VisavisError as error:
             failed[entry.name] = str(error)
         if progress is not None:
@@ -182,9 +187,13 @@ class TalkBench:
         generators: the models by label.
         speaker: who talks.
         networks: those of metrics that are at hand.
+        rendered: how many frames of each clip are rendered; 0 measures the motion alone.
     """
 
-    def __init__(self, generators: Mapping[str, Generator], speaker: Speaks, networks: MetricNetworks) -> None:
+    def __init__(
+        self, generators: Mapping[str, Generator], speaker: Speaks, networks: MetricNetworks, rendered: int
+    ) -> None:
+        self._rendered = max(rendered, _FEWEST) if rendered else 0
         self._generators, self._speaker, self._networks = generators, speaker, networks
         self._rows = {name: Row() for name in (*generators, STILL, OTHER, REAL)}
         self._heads: list[tuple[HeadMotion, dict[str, HeadMotion]]] = []
@@ -192,7 +201,7 @@ class TalkBench:
 
     def measure(self, entry: ClipEntry, other: ClipEntry) -> None:
         """Measure one clip; ``other`` is the clip whose motion the baseline takes."""
-        clip = read(entry)
+        clip = read(entry, self._rendered)
         sitter = Sitter([_mesh(clip.source)])
         heard = self._heard(clip)
         cameras = fit_clip(np.stack(clip.meshes)).camera
@@ -245,6 +254,8 @@ class TalkBench:
         self, generator: Generator, clip: Clip, meshes: Sequence[Mesh], performance: Performance
     ) -> list[Pixels]:
         """Pictures of the frames that are measured; those before them are followed."""
+        if not clip.pictures:
+            return []
         source = sized(clip.source, generator.size)
         carry = mesh_carrier(generator.kind, generator.analyse(source), performance.resting, ahead=performance.ahead)
         made = []
@@ -273,18 +284,21 @@ class TalkBench:
             row.add("lmd_mouth", mouth_apart(pairs, own))
             rest = list(zip(meshes[REFERENCE:], clip.meshes[REFERENCE:], strict=True))
             row.add("lmd_mouth_motion", mouth_apart(rest, own))
+        if meshes is not None and pictures:
             row.add("ssim", statistics.fmean(ssim(a, b) for a, b in zip(pictures, clip.pictures, strict=True)))
         seen = [face for face in faces if face is not None]
-        if networks.vsync is not None and len(seen) == len(pictures):
+        if networks.vsync is not None and len(seen) == len(pictures) >= _FEWEST:
             score = networks.vsync.score(np.stack(pictures), np.stack([face.mesh[:, :2] for face in seen]), clip.sound)
             row.add("vsync_at_zero", score.at_zero)
             row.add("vsync_distance", score.distance)
-        if networks.identity is not None:
+        if networks.identity is not None and pictures:
             chips = [identity.chip(p, f.mesh) for p, f in zip(pictures, faces, strict=True) if f is not None][::5]
             source = networks.identity.embed([identity.chip(clip.source.picture, (own + 1) * (SIZE / 2))])[0]
             found = networks.identity.embed(chips)
             if len(found):
                 row.add("csim", statistics.fmean(identity.identity_similarity(source, one) for one in found))
+        if not pictures:
+            return
         for metric, features in features_of(networks, pictures[::5]).items():
             row.features.setdefault(metric, []).append(features)
 
@@ -311,15 +325,15 @@ class TalkBench:
         return values
 
 
-def read(entry: ClipEntry) -> Clip:
+def read(entry: ClipEntry, rendered: int) -> Clip:
     """Read a clip: its first frame, its meshes, and the frames that are measured.
 
     Raises:
         DataError: not of 25 frames a second, too short, or without sound.
         FaceError: a frame without a face.
     """
-    source, pictures, meshes = _followed(entry)
-    if len(pictures) < _FEWEST:
+    source, pictures, meshes = _followed(entry, rendered)
+    if len(meshes) - REFERENCE < _FEWEST:
         raise DataError(f"{entry.path}: is shorter than {float((REFERENCE + _FEWEST) * STEP):g} s")
     sound = read_sound(entry.path, REFERENCE * STEP, (REFERENCE + len(pictures)) * STEP)
     if sound is None:
@@ -327,7 +341,7 @@ def read(entry: ClipEntry) -> Clip:
     return Clip(entry, source, pictures, REFERENCE, meshes, sound)
 
 
-def _followed(entry: ClipEntry) -> tuple[Observation, list[Pixels], list[Mesh]]:
+def _followed(entry: ClipEntry, rendered: int = 0) -> tuple[Observation, list[Pixels], list[Mesh]]:
     """First frame, frames that are measured, and the meshes of all.
 
     Raises:
@@ -350,7 +364,7 @@ def _followed(entry: ClipEntry) -> tuple[Observation, list[Pixels], list[Mesh]]:
                 meshes.append(_mesh(source))
             else:
                 meshes.append(analyser.smooth(frame, face, crop))
-            if REFERENCE <= len(meshes) - 1 < REFERENCE + RENDERED:
+            if REFERENCE <= len(meshes) - 1 < REFERENCE + rendered:
                 pictures.append(crop.cut(frame.pixels, SIZE))
     if source is None:
         raise DataError(f"{entry.path}: has no frames")

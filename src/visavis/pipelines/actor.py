@@ -124,4 +124,6 @@ def rhythm_in(path: Path, speaker: Speaks, which: int = 0) -> Rhythmic:
         meshes = list(islice(actor.meshes(), skipped, skipped + _REFERENCE_FRAMES))
         sound = SoundWindow(chunks, hears)
         heard = np.stack([sound.at((skipped + number) * STEP) for number in range(len(meshes))])
+    if len(meshes) == 1:  # one picture of a head says that it is still
+        meshes, heard = meshes * 2, np.repeat(heard, 2, 0)
     return speaker.rhythm_of(fit_clip(np.stack(meshes)).camera, heard)
