@@ -19,7 +19,7 @@ from visavis.motion.speech.sway import BAND_OF, autocovariance
 _SKIN, _EYES, _DEPTH = 0.02, 0.002, 0.5
 _GAPS, _WIDTH = 2.0, 2.0
 #: How much of a stretch's mean error counts: how wide somebody's mouth usually is open cannot be heard.
-_MEAN = 0.1
+_MEAN = 0.4
 
 
 class MouthLoss(nn.Module):
@@ -70,7 +70,7 @@ class MouthLoss(nn.Module):
 
 
 def pinball(quantiles: Tensor, shares: Tensor, values: Tensor) -> Tensor:
-    """Loss that is least where ``quantiles`` ``[k]`` are the values' at ``shares`` ``[k]``; of ``values`` ``[n]``, detached."""
+    """Loss that is least where ``quantiles`` ``[k]`` are the values' ``[n]`` at ``shares`` ``[k]``."""
     apart = values.detach()[:, None] - quantiles
     return torch.maximum(shares * apart, (shares - 1) * apart).mean()
 
@@ -78,7 +78,8 @@ def pinball(quantiles: Tensor, shares: Tensor, values: Tensor) -> Tensor:
 class HeadLikelihood(nn.Module):
     """How likely real head motion is under a rhythm, by its spectrum in windows (Whittle 1953).
 
-    Under a layer and gates a head is a Gaussian process: what the sound tells is its mean, and bands of noise its covariance.
+    Under a layer and gates a head is a Gaussian process: what the sound tells is its mean, and bands of noise its
+        covariance.
     Minus the logarithm of the likelihood of the Fourier coefficients of real motion, about the mean, is exact but for
     neighbouring frequencies that are taken as independent.
 
@@ -125,8 +126,10 @@ class HeadLikelihood(nn.Module):
         return torch.stack(losses).mean()
 
 
-def _expected(length: int, first: int, last: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Taper ``[length]``; expected power of each band ``[F, bands]`` and of white noise ``[F]`` under it, means removed."""
+def _expected(
+    length: int, first: int, last: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Taper ``[length]``; expected power under it, without means: bands' ``[F, bands]``, white noise's ``[F]``."""
     taper = np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2
     taken = np.eye(length) - 1 / length
     waves = np.exp(-2j * np.pi * np.outer(np.arange(first, last), np.arange(length)) / length) * taper @ taken

@@ -15,7 +15,8 @@ class SpeakerConfig:
 
     Attributes:
         hears: what the expression learner hears, see :class:`visavis.motion.speech.heard.SpeakerSound`.
-        learner: ``temporal``, convolutions over frames that look back; or ``paper``, the linear regression of one frame.
+        learner: ``temporal``, convolutions over frames that look back; or ``paper``, the linear regression of one
+            frame.
         identity, expression: numbers of coefficients of the 3D face.
         spoken: how many of the expression's are predicted, the first ones (the paper: 20).
         person: numbers that the identity is encoded in; 0 leaves it out.
@@ -52,7 +53,7 @@ class SpeakerConfig:
 
     @classmethod
     def paper(cls) -> SpeakerConfig:
-        """The expression learner as published: raw sound, 20 coefficients, linear regression with the person's identity."""
+        """The expression learner as published: linear regression of raw sound and identity, 20 coefficients."""
         return cls(hears="raw", learner="paper", spoken=20, person=32, width=256)
 
     @classmethod

@@ -18,7 +18,8 @@ from visavis.face.types import SKIN_POINTS
 
 Array = NDArray[np.float32]
 
-#: The points that deform least over 396 clips of 166 people, by :func:`steadiest`: nose, its bridge, and the skin around it.
+#: The points that deform least over 396 clips of 166 people, by :func:`steadiest`: nose, its bridge, and the skin
+#: around it.
 STILL_POINTS: tuple[int, ...] = (
     *(6, 47, 101, 102, 134, 142, 188, 190, 193, 196, 198, 228, 230, 232),
     *(277, 330, 331, 363, 371, 412, 414, 417, 419, 420, 448, 450, 452),
@@ -67,7 +68,7 @@ def disentangle(meshes: Array, canonical: Array, points: tuple[int, ...] = STILL
 
 
 def entangle(motion: Disentangled, depth: float = 0.0) -> NDArray[np.float64]:
-    """Meshes ``float64 [T, P, 3]`` of heads and faces; the inverse of :func:`disentangle`, but for where depth begins."""
+    """Meshes ``float64 [T, P, 3]`` of heads and faces: :func:`disentangle` undone, but for where depth begins."""
     turn = np.swapaxes(rotation_matrices(motion.head[:, 3:6]), 1, 2)
     meshes = motion.faces @ turn * np.exp(motion.head[:, 2])[:, None, None]
     shift = np.concatenate([motion.head[:, :2], np.full((len(meshes), 1), depth)], 1)
@@ -77,7 +78,8 @@ def entangle(motion: Disentangled, depth: float = 0.0) -> NDArray[np.float64]:
 def steadiest(faces: list[NDArray[np.float64]], canonical: Array, count: int = 27) -> tuple[int, ...]:
     """The points that deform least.
 
-    Pairs of mirror images are taken together, and points that lie too near to one that is taken already are left out: a pose of
+    Pairs of mirror images are taken together, and points that lie too near to one that is taken already are left out:
+        a pose of
     points in one place would be ill determined.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a speaker hears around a frame: 0.28 s of spectrogram, and either the numbers of speech or the samples themselves."""
+"""What a speaker hears around a frame: 0.28 s of spectrogram, and the numbers of speech or the samples."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ _LEVEL, _SPREAD, _SPEECH_SPREAD = 0.4, 0.25, 2.0
 class SpeakerSound:
     """A speaker's feature; keeps the contract of :class:`visavis.audio.feature.SoundFeature`.
 
-    Layout: the spectrogram's 80 bands times 14 steps of 20 ms, band by band, of about unit scale; then what ``kind`` adds.
+    Layout: the spectrogram's 80 bands times 14 steps of 20 ms, band by band, of about unit scale; then what ``kind``
+        adds.
 
     Args:
-        kind: ``mel`` is the spectrogram alone; ``speech`` and ``both`` bring the 300 numbers of :mod:`visavis.audio.speech`;
-            ``raw`` the 4480 samples.
+        kind: ``mel`` is the spectrogram alone; ``speech`` and ``both`` bring the 300 numbers of
+            :mod:`visavis.audio.speech`; ``raw`` the 4480 samples.
         features: makes the numbers of speech; the packaged recogniser's by default, loaded when it is first needed.
     """
 

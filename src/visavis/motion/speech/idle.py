@@ -1,6 +1,7 @@
 """What a face does that its speech hardly tells: blinks, where the eyes look, brows, and breath.
 
-Nothing of it is made up: how often, how long and how far is measured in people (:mod:`visavis.training.data.idle`) and lies in
+Nothing of it is made up: how often, how long and how far is measured in people (:mod:`visavis.training.data.idle`) and
+    lies in
 the same weights as the learners. Which of it happens when, a seed decides.
 """
 

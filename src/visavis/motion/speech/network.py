@@ -47,8 +47,12 @@ class SpeakerNetwork(nn.Module):
             self.register_buffer(f"idle_{name}", torch.zeros(shape))
 
     def change(self, heard: Tensor, identity: Tensor) -> Tensor:
-        """Expression as change from rest, ``[B, T, n_exp]``, for what is heard ``[B, T, n]`` by people ``[B, n_id]``."""
-        spoken = self.psi(heard, identity / self.identity_scale)
+        """Expression as change from rest, ``[B, T, n_exp]``, for sound ``[B, T, n]`` and people ``[B, n_id]``."""
+        return self.change_of(self.psi.noticed(heard), identity)
+
+    def change_of(self, noticed: Tensor, identity: Tensor) -> Tensor:
+        """The same of what Psi notices, ``[B, T, width]``: a stream keeps it of frames before."""
+        spoken = self.psi.said(noticed, identity / self.identity_scale)
         return F.pad(spoken, (0, self.config.expression - self.config.spoken)) * self.expression_scale
 
     def idle(self) -> dict[str, Tensor]:

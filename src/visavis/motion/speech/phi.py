@@ -1,9 +1,10 @@
 """Phi: how a head moves with its speech (Chen et al. 2020, sections 3.3 and 0.A.1, figure 12).
 
-An encoder makes of a reference clip the weights of a linear layer; an extrapolator makes features of the speech, and that layer
-makes head motion of them. Little of a head's motion follows from sound, and a network that says what is likeliest stands still. So
-beside the features of the sound the layer is given smooth noise in bands (:mod:`visavis.motion.speech.sway`) that the sound
-opens and closes: what the layer holds then is a person's amplitude, speed and spectrum, and how the six numbers go together.
+An encoder makes of a reference clip the weights of a linear layer; an extrapolator makes features of the speech, and
+that layer makes head motion of them. Little of a head's motion follows from sound, and a network that says what is
+likeliest stands still. So beside the features of the sound the layer is given smooth noise in bands
+(:mod:`visavis.motion.speech.sway`) that the sound opens and closes: what the layer holds then is a person's amplitude,
+speed and spectrum, and how the six numbers go together.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ class RhythmEncoder(nn.Module):
         self.first = nn.Conv1d(2 * CAMERA_VALUES + 8, width, 5, padding=2)
         self.second = nn.Conv1d(width, width, 5, stride=2, padding=2)
         self.join = nn.Sequential(
-            nn.Linear(2 * width + 3 * CAMERA_VALUES, 64), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(64, config.code)
+            nn.Linear(2 * width + 3 * CAMERA_VALUES, 64),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(64, config.code),
         )
         self.sizes = (config.audio, CHANNELS)
         self.size = nn.Linear(config.code, CAMERA_VALUES)
@@ -141,7 +145,7 @@ class HeadMotionLearner(nn.Module):
         self.rhythms = nn.Parameter(0.5 * torch.randn(config.rhythms, config.code))
 
     def forward(self, code: Tensor, sound: Tensor, noise: Tensor) -> Tensor:
-        """Head motion ``[B, T, 6]`` in units of :data:`HEAD_SCALE`, for rhythms, spectra and noise ``[B, T, CHANNELS]``."""
+        """Head motion ``[B, T, 6]`` (:data:`HEAD_SCALE`) of rhythms, spectra and noise ``[B, T, CHANNELS]``."""
         features, gates = self.extrapolator(sound)
         return moved(self.encoder.layer(code), features, gates * noise)
 
@@ -154,7 +158,8 @@ def moved(layer: Layer, features: Tensor, noise: Tensor) -> Tensor:
 
 def spectrum(heard: Tensor) -> Tensor:
     """The 80 bands at frames' own times, ``[B, T, 80]``, of what is heard."""
-    return heard[..., :MEL_NUMBERS].unflatten(-1, (MEL_BANDS, STEPS))[..., STEPS // 2 - 1 : STEPS // 2 + 1].mean(-1)
+    bands = heard[..., :MEL_NUMBERS].reshape(*heard.shape[:-1], MEL_BANDS, STEPS)
+    return bands[..., STEPS // 2 - 1 : STEPS // 2 + 1].mean(-1)
 
 
 class RhythmJudge(nn.Module):
@@ -171,7 +176,9 @@ class RhythmJudge(nn.Module):
         return self.score(torch.cat([head.mean(1), *sizes], 1))
 
 
-def in_head_units(cameras: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def in_head_units(
+    cameras: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """Cameras ``[T, 6]`` about their middle, in units of :data:`HEAD_SCALE`."""
     away = cameras - np.median(cameras, axis=0)
     return np.asarray(away / np.array(HEAD_SCALE), np.float32)

@@ -13,9 +13,9 @@ from visavis.motion.speech.heard import MEL_NUMBERS, numbers_heard
 class ExpressionLearner(nn.Module):
     """Sound of frames to a face's change from rest.
 
-    ``paper`` is the published network: an encoder of 0.28 s of sound and one of the person, and a decoder of both, linear
-    all. ``temporal`` is ours: convolutions over frames that look back ``blocks * (kernel - 1)`` frames, so that a stream needs
-    no more of what is to come than a single frame hears.
+    ``paper`` is the published network: an encoder of 0.28 s of sound and one of the person, and a decoder of both,
+    linear all. ``temporal`` is ours: convolutions over frames that look back ``blocks * (kernel - 1)`` frames, so that
+    a stream needs no more of what is to come than a single frame hears.
 
     Convention:
         Heard ``[B, T, n]`` and identity ``[B, n_id]`` (in standard deviations) give ``[B, T, spoken]``, in standard
@@ -45,8 +45,15 @@ class ExpressionLearner(nn.Module):
 
     def forward(self, heard: Tensor, identity: Tensor) -> Tensor:
         """See the class; before the first frame there was nothing but the first."""
-        features = self.listen(self.hidden(heard[..., self.first :]))
-        x = features.transpose(1, 2)
+        return self.said(self.noticed(heard), identity)
+
+    def noticed(self, heard: Tensor) -> Tensor:
+        """What is taken of each frame's sound by itself, ``[..., width]``."""
+        return self.listen(self.hidden(heard[..., self.first :]))
+
+    def said(self, noticed: Tensor, identity: Tensor) -> Tensor:
+        """What is made of frames ``[B, T, width]``; the last one alone depends on the :attr:`reach` before it."""
+        x = noticed.transpose(1, 2)
         for time, mix in zip(self.time, self.mix, strict=True):
             before = F.pad(x, (self.config.kernel - 1, 0), mode="replicate")
             x = x + mix(self.drop(F.gelu(time(before))))

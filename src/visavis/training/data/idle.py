@@ -1,9 +1,10 @@
-"""How people blink, look about, raise their brows and breathe: the tables of :mod:`visavis.motion.speech.idle`, measured in clips."""
+"""How people blink, look about, raise brows and breathe: tables of :mod:`visavis.motion.speech.idle`, measured."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +98,12 @@ def _blinks(clips: Sequence[IdleClip]) -> dict[str, Array]:
         }
     shape = np.maximum(np.mean(shapes, 0), 0)
     shape[[0, -1]] = 0
-    return {"blink_hz": rates, "blink_frames": _table(frames), "blink_depth": _table(depths), "blink_shape": shape / shape.max()}
+    return {
+        "blink_hz": rates,
+        "blink_frames": _table(frames),
+        "blink_depth": _table(depths),
+        "blink_shape": shape / shape.max(),
+    }
 
 
 def _looks(clips: Sequence[IdleClip]) -> dict[str, Array]:
@@ -116,7 +122,7 @@ def _looks(clips: Sequence[IdleClip]) -> dict[str, Array]:
         jumps = np.linalg.norm(eyes[2:] - eyes[:-2], axis=1) > _DART
         darts = [int(at) + 1 for at in np.flatnonzero(jumps & open_[2:] & open_[:-2]) if at == 0 or not jumps[at - 1]]
         ends = [0, *darts, len(eyes)]
-        for first, last in zip(ends[:-1], ends[1:], strict=True):
+        for first, last in pairwise(ends):
             if last - first > 2:
                 rests.append(last - first)
                 places.append(np.median(eyes[first:last], 0) - np.median(eyes, 0))

@@ -1,9 +1,9 @@
 """How late the sound of each recording is.
 
-Footage from the net is out of step with its sound by up to a few frames, each recording in its own way, and whoever learns lips
-from it as it is learns them blurred. So lips are foretold from sound by ridge regression, learned from other people
-alone, and each clip's sound is moved to where that fits best; then again, now that the others are in step. People's clips mostly
-come from one recording, so they are moved together.
+Footage from the net is out of step with its sound by up to a few frames, each recording in its own way, and whoever
+learns lips from it as it is learns them blurred. So lips are foretold from sound by ridge regression, learned from
+other people alone, and each clip's sound is moved to where that fits best; then again, now that the others are in
+step. People's clips mostly come from one recording, so they are moved together.
 """
 
 from __future__ import annotations
@@ -35,19 +35,23 @@ def latenesses(people: Sequence[str], heard: Sequence[Array], lips: Sequence[Arr
     fold = {name: at % _FOLDS for at, name in enumerate(names)}
     sound = [np.concatenate([rows, np.ones((len(rows), 1))], 1) for rows in heard]
     seen = [values - values.mean() for values in lips]
-    found = np.zeros(len(people), np.int64)
+    found: NDArray[np.int64] = np.zeros(len(people), np.int64)
     lags = np.arange(-REACH, REACH + 1)
     for _ in range(_ROUNDS):
         scores = np.zeros((len(people), len(lags)))
         for held in range(_FOLDS):
-            learned = _ridge([_shifted(sound[at], seen[at], found[at]) for at in range(len(people)) if fold[people[at]] != held])
+            learned = _ridge(
+                [_shifted(sound[at], seen[at], found[at]) for at in range(len(people)) if fold[people[at]] != held]
+            )
             for at in np.flatnonzero([fold[name] == held for name in people]):
                 told = sound[at] @ learned
                 scores[at] = [_correlation(*_shifted(told, seen[at], lag)) for lag in lags]
         weighted = scores * np.array([len(values) for values in lips])[:, None]
         together = {name: weighted[[who == name for who in people]].sum(0) for name in names}
         prior = -_PRIOR * (lags / 4) ** 2
-        found = np.array([lags[np.argmax(together[name] + _OWN * weighted[at] + prior)] for at, name in enumerate(people)])
+        found = np.array(
+            [lags[np.argmax(together[name] + _OWN * weighted[at] + prior)] for at, name in enumerate(people)]
+        )
     return found
 
 
@@ -70,4 +74,4 @@ def _correlation(one: Array, other: Array) -> float:
     if len(one) < 2:
         return 0.0
     one, other = one - one.mean(), other - other.mean()
-    return float(one @ other / np.sqrt(max((one @ one) * (other @ other), 1e-18)))
+    return float(one @ other / np.sqrt(max(float((one @ one) * (other @ other)), 1e-18)))

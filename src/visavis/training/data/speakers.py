@@ -59,7 +59,8 @@ class SpeakerClip:
 
 
 def load_speakers(folder: Path, split: str, shortest: int = 1) -> list[SpeakerClip]:
-    """Read the split's clips of ``shortest`` frames or more; sound is that of the clips alone in which its speaker is seen.
+    """Read the split's clips of ``shortest`` frames or more; sound is that of the clips alone in which its speaker is
+    seen.
 
     Raises:
         DataError: no shards, or no clip in which somebody is heard who is seen.

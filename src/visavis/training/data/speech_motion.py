@@ -15,7 +15,7 @@ from visavis.audio.mel import MEL_BANDS, RATE_HZ
 from visavis.data.sound import SAMPLES_A_FRAME
 from visavis.motion.speech.heard import MEL_NUMBERS, STEPS, SpeakerSound
 from visavis.motion.speech.phi import CAMERA_VALUES, HEAD_SCALE, REFERENCE_FRAMES
-from visavis.motion.speech.sway import CHANNELS, Sway
+from visavis.motion.speech.sway import Sway
 from visavis.training.data.rooms import noise_spectrum, recorded, tones
 from visavis.training.data.speakers import SpeakerClip
 from visavis.training.task import TensorBatch
@@ -66,7 +66,8 @@ class SpeechBatch(TensorBatch):
 class SpeechMotion:
     """Draws batches; batch ``step`` depends on the seed and the step alone.
 
-    Each clip is heard in several ways, each made when it is first drawn: in a room, with noise, louder or softer, faster or slower
+    Each clip is heard in several ways, each made when it is first drawn: in a room, with noise, louder or softer,
+        faster or slower
     with its face.
 
     Args:
@@ -116,7 +117,7 @@ class SpeechMotion:
         columns = [np.stack(column) for column in (*zip(*faces, strict=True), *zip(*heads, strict=True))]
         return SpeechBatch(*[torch.from_numpy(np.asarray(column, np.float32)) for column in (*columns, noise)])
 
-    def _face(self, rng: np.random.Generator) -> tuple[Floats, ...]:
+    def _face(self, rng: np.random.Generator) -> tuple[Floats | np.float32, ...]:
         """Heard, identity, change, keep, empty."""
         clip_at = int(rng.choice(len(self.clips), p=self._share))
         clip = self.clips[clip_at]
@@ -136,7 +137,9 @@ class SpeechMotion:
     def _head(self, rng: np.random.Generator) -> tuple[Floats, ...]:
         """Sound, head, reference's sound, reference's head."""
         at = int(rng.choice(len(self.clips), p=self._long))
-        others = [other for other, clip in enumerate(self.clips) if clip.person == self.clips[at].person and other != at]
+        others = [
+            other for other, clip in enumerate(self.clips) if clip.person == self.clips[at].person and other != at
+        ]
         of = others[int(rng.integers(len(others)))] if others and rng.random() < 0.5 else at
         strength = np.float32(np.exp(rng.uniform(*np.log(_STRENGTH))))
         flip = _MIRRORED if self.mirrored and rng.random() < 0.5 else np.ones(CAMERA_VALUES, np.float32)
@@ -218,7 +221,7 @@ def spectra(heard: NDArray[np.float16] | Floats) -> Floats:
     return np.asarray(windows[..., STEPS // 2 - 1 : STEPS // 2 + 1].astype(np.float32).mean(-1), np.float32)
 
 
-def _cut(rows: NDArray[np.floating], first: int, count: int) -> Floats:
+def _cut(rows: NDArray[np.float16] | Floats, first: int, count: int) -> Floats:
     """``count`` rows from ``first`` on; the last is repeated where there are fewer."""
     found = rows[first : first + count].astype(np.float32)
     return found if len(found) == count else np.concatenate([found, np.repeat(found[-1:], count - len(found), 0)])

@@ -1,4 +1,4 @@
-"""A speaker as something to learn: the expression learner and the head motion learner (Chen et al. 2020, sections 3.2 and 3.3)."""
+"""A speaker as something to learn: expression and head motion (Chen et al. 2020, sections 3.2 and 3.3)."""
 
 from __future__ import annotations
 
@@ -114,8 +114,15 @@ class SpeakerTask(SingleNetwork):
         for name, table in (idle or {}).items():
             getattr(self.network, f"idle_{name}").copy_(torch.from_numpy(table))
         self.hears = SpeakerSound(config.model.hears)
-        shape = {"frames": losses.frames, "head_frames": losses.head_frames, "ways": losses.ways}
-        self.motion = SpeechMotion(clips, self.hears, empty=losses.empty, seed=config.seed, **shape)
+        self.motion = SpeechMotion(
+            clips,
+            self.hears,
+            frames=losses.frames,
+            head_frames=losses.head_frames,
+            ways=losses.ways,
+            empty=losses.empty,
+            seed=config.seed,
+        )
         self.unseen, self.late = list(unseen), list(late)
         self._mouth = MouthLoss(model, losses.velocity)
         self._likelihood = HeadLikelihood()
@@ -202,7 +209,9 @@ class SpeakerTask(SingleNetwork):
         found = []
         for at in range(len(self.unseen)):
             made, real = self._openings(network, at)
-            found.append((_correlation(made, real), _correlation(np.diff(made), np.diff(real)), made.std() / real.std()))
+            found.append(
+                (_correlation(made, real), _correlation(np.diff(made), np.diff(real)), made.std() / real.std())
+            )
         names = ("opening", "opening_changes", "opening_range")
         return dict(zip(names, map(float, np.mean(found, 0)), strict=True)) if found else {}
 
@@ -247,7 +256,7 @@ def _late(config: TrainConfig, clips: Sequence[SpeakerClip]) -> list[int]:
 
 
 def _library(codes: Tensor, rhythms: Tensor, heat: float) -> Tensor:
-    """Draws rhythms ``[k, c]`` to the middles of clusters of codes ``[B, c]``; softly at first, so that none is left over."""
+    """Draws rhythms ``[k, c]`` to middles of clusters of codes ``[B, c]``; softly at first: none is left over."""
     apart = (codes[:, None] - rhythms[None]).square().sum(2)
     width = apart.detach().mean() * (0.02 + 0.5 * heat)
     return (apart * (-apart.detach() / width).softmax(1)).sum(1).mean() / codes.shape[1]
