@@ -13,7 +13,7 @@ from visavis.face.mesh import LIPS as LIP_POINTS
 from visavis.face.model3d import FaceModel
 from visavis.face.morphable import LinearFaceModel
 from visavis.motion.speech.phi import CAMERA_VALUES, Layer
-from visavis.motion.speech.sway import BAND_OF, autocovariance
+from visavis.motion.speech.sway import CHANNELS_A_BAND, autocovariance
 
 #: How much a point of the mesh counts against one of the lips: skin, and what speech does not move.
 _SKIN, _EYES, _DEPTH = 0.02, 0.002, 0.5
@@ -114,7 +114,7 @@ class HeadLikelihood(nn.Module):
             pieces = (pieces - pieces.mean(3, keepdim=True)) * taper
             found = torch.fft.rfft(pieces, dim=3)[..., first:last].permute(0, 1, 3, 2)  # [B, W, F, 6]
             opened = (gates.square().unfold(1, length, hop) * (taper.square() / taper.square().sum())).sum(3)
-            power = opened[:, :, None] * bands[:, torch.from_numpy(BAND_OF)]  # [B, W, F, CHANNELS]
+            power = opened[:, :, None] * bands.repeat_interleave(CHANNELS_A_BAND, 1)  # [B, W, F, CHANNELS]
             noise = layer.noise[:, None, None]
             covariance = (noise * power[..., None, :]) @ noise.transpose(-1, -2)
             tremor = (2 * layer.tremor).exp()[:, None, None] * white[:, None]

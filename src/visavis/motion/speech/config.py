@@ -34,7 +34,7 @@ class SpeakerConfig:
     expression: int = 30
     spoken: int = 30
     person: int = 0
-    width: int = 128
+    width: int = 160
     blocks: int = 3
     kernel: int = 3
     dropout: float = 0.3

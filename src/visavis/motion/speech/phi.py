@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from visavis.audio.mel import MEL_BANDS
 from visavis.motion.speech.config import SpeakerConfig
 from visavis.motion.speech.heard import MEL_NUMBERS, STEPS
-from visavis.motion.speech.sway import BAND_OF, BANDS_HZ, CHANNELS
+from visavis.motion.speech.sway import BANDS_HZ, CHANNELS, CHANNELS_A_BAND
 
 CAMERA_VALUES = 6
 #: tau of the paper: frames of a reference clip.
@@ -75,7 +75,7 @@ class RhythmEncoder(nn.Module):
             start = torch.zeros(CAMERA_VALUES, config.audio + CHANNELS)
             start[:, : config.audio] = 0.02 * torch.randn(CAMERA_VALUES, config.audio)
             for channel in range(CHANNELS):
-                band = int(BAND_OF[channel])
+                band = channel // CHANNELS_A_BAND
                 start[channel % CAMERA_VALUES, config.audio + channel] = 0.3 * 0.6 ** max(band - 2, 0)
             self.weights.bias.copy_(start.flatten())
             self.weights.weight.mul_(0.1)
@@ -131,7 +131,8 @@ class Extrapolator(nn.Module):
         x = F.gelu(self.time(F.pad(x.flatten(1, 2), (_KERNEL - 1, 0), mode="replicate")))
         raised = self.gates(x.transpose(1, 2)).transpose(1, 2)
         smooth = F.avg_pool1d(F.pad(raised, (GATE_FRAMES - 1, 0), mode="replicate"), GATE_FRAMES, 1)
-        return self.drop(x.transpose(1, 2)), 2 * smooth.sigmoid().transpose(1, 2)[..., torch.from_numpy(BAND_OF)]
+        gates = 2 * smooth.sigmoid().transpose(1, 2)
+        return self.drop(x.transpose(1, 2)), gates.repeat_interleave(CHANNELS_A_BAND, 2)
 
 
 class HeadMotionLearner(nn.Module):
