@@ -27,6 +27,7 @@ from visavis.pipelines.look_ahead import find_source, look_ahead, observe_source
 from visavis.pipelines.reenact import STAGES, Reenactor
 from visavis.pipelines.render import SoundAt
 from visavis.pipelines.seen import check_moving
+from visavis.pipelines.stages import Stages
 from visavis.weights.store import DEFAULT_MODEL
 
 Progress = Callable[[int, int | None], None]
@@ -70,7 +71,8 @@ class ReenactReport:
         frames, fps, seconds: of the result.
         width, height: of the result in pixels.
         model, device, precision: what made it.
-        ms_per_frame: mean milliseconds in ``analyse``, ``motion``, ``render`` and ``total`` (writing included).
+        ms_per_frame: mean milliseconds in ``analyse``, ``motion``, ``render`` and ``total`` (writing included), less
+            than their sum, since stages work at the same time.
         peak_rss_mb: the process's peak memory.
         frames_without_face: driving frames without a face; they hold the last motion.
         damaged: driving frames that could not be decoded and are missing.
@@ -153,20 +155,22 @@ def reenact_file(
             )
         )
         expected = _expected_frames(reader.info)
-        for frame in reenactor.stream(reader, analyser, ahead.crop, sound_at):
+        stages = stack.enter_context(Stages())
+        frames = reenactor.stream(stages.ahead(reader, "read"), analyser, ahead.crop, sound_at, stages)
+        for written, frame in enumerate(stages.ahead(frames, "render"), 1):
             pixels = frame.pixels
             if options.paste_back:
                 pixels = source_crop.paste(still.frame.pixels, pixels)
             writer.write(Frame(pixels, frame.time))
             last = frame
             if progress is not None:
-                progress(reenactor.tally.frames, expected)
+                progress(written, expected)
         writer.close()
         total_ms = 1000 * (time.perf_counter() - began)
         damaged = reader.damaged
     tally = reenactor.tally
     assert last is not None
-    stages = {name: tally.ms[name] / tally.frames for name in STAGES}
+    means = {name: tally.ms[name] / tally.frames for name in STAGES}
     return ReenactReport(
         frames=tally.frames,
         fps=round(float(reader.info.fps), 6),
@@ -176,7 +180,7 @@ def reenact_file(
         model=options.model,
         device=generator.engine.device,
         precision=generator.engine.precision,
-        ms_per_frame={name: round(ms, 2) for name, ms in {**stages, "total": total_ms / tally.frames}.items()},
+        ms_per_frame={name: round(ms, 2) for name, ms in {**means, "total": total_ms / tally.frames}.items()},
         peak_rss_mb=round(peak_rss_mb(), 1),
         frames_without_face=tally.frames_without_face,
         damaged=damaged,
