@@ -66,7 +66,7 @@ def bench(model: str, engine: Engine | None = None, *, frames: int = 40) -> dict
     stages: dict[str, list[float]] = {name: [] for name in ("analyse", "motion", "render", "encode")}
     eager: list[float] = []
     uncached: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, Analyser(generator.needs) as analyser:
+    with tempfile.TemporaryDirectory() as folder, Analyser(generator.needs_of_driver) as analyser:
         with Analyser(generator.needs, video=False) as still:
             face = still.find(source_frame)
             assert face is not None, "the drawn face must be found"

@@ -127,9 +127,8 @@ def reenact_file(
         stills = find_source(source, options.source_face, generator.references.most)
         still = stills[0]
         source_crop, (observed, *others) = observe_sources(stills, generator, options.crop)
-        ahead = look_ahead(
-            reader, still.face.mesh, generator.needs, generator.size, face=options.driver_face, crop=options.crop
-        )
+        needs = generator.needs_of_driver
+        ahead = look_ahead(reader, still.face.mesh, needs, generator.size, face=options.driver_face, crop=options.crop)
         reenactor = Reenactor(
             generator,
             observed,
@@ -140,7 +139,7 @@ def reenact_file(
             amounts=options.amounts,
             edits=options.edits,
         )
-        analyser = stack.enter_context(Analyser(generator.needs, face=options.driver_face))
+        analyser = stack.enter_context(Analyser(needs, face=options.driver_face))
         frame_size = _size(still.frame.pixels) if options.paste_back else (generator.size, generator.size)
         began = time.perf_counter()
         last: Frame | None = None

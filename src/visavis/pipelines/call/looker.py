@@ -45,7 +45,7 @@ class Looker(Closing):
 
     def __init__(self, generator: Generator, between: int, *, crop: Crop | None, face: int) -> None:
         self._size, self._apart, self._crop = generator.size, between + 1, crop
-        self._analyser = Analyser(generator.needs, face=face)
+        self._analyser = Analyser(generator.needs_of_driver, face=face)
         self._frames = 0
         self.spent_ms = 0.0
 
