@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json
-from visavis.cli.options import Json, Threads
+from visavis.cli.options import EngineName, EngineOption, Json, Threads
 
 
 def bench(
@@ -15,6 +15,7 @@ def bench(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     threads: Threads = None,
+    engine: EngineOption = EngineName.auto,
     frames: Annotated[int, typer.Option(min=5, help="Frames to time.")] = 40,
     as_json: Json = False,
 ) -> None:
@@ -22,7 +23,7 @@ def bench(
     from visavis.nn.engine import Engine
     from visavis.pipelines.bench import bench as run
 
-    report = run(model, Engine(device, precision, threads), frames=frames)
+    report = run(model, Engine(device, precision, threads, engine.value), frames=frames)
     if as_json:
         print_json(report)
         return

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
-from visavis.cli.options import Json
+from visavis.cli.options import EngineName, Json, Precision
 
 _MOST_WORKERS = 4
 
@@ -55,6 +55,10 @@ def evaluate(
     sheets: Annotated[Path | None, typer.Option(help="Folder for contact sheets.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing results.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    engine: Annotated[
+        EngineName, typer.Option(help="Who computes the models; figures of this page are by torch.")
+    ] = EngineName.torch,
+    precision: Annotated[Precision, typer.Option(help="Of the models; figures are in fp32.")] = Precision.fp32,
     as_json: Json = False,
 ) -> None:
     """Measure models against ground truth on a data set."""
@@ -65,6 +69,7 @@ def evaluate(
     from visavis.evaluation.suite import USUAL_ROWS
     from visavis.evaluation.suite import evaluate as run
     from visavis.media.writer import check_output
+    from visavis.nn.engine import Engine
 
     rows = [*(model or []), *(runs_in(ablation) if ablation is not None else [])]
     if drawn == (data is not None):
@@ -86,7 +91,7 @@ def evaluate(
             limit=limit,
             every=every,
             window_s=window,
-            device=device,
+            engine=Engine(device, precision.value, 1, engine.value),
             workers=workers or _processes(device),
             metric_weights=metric_weights,
             sheets=sheets,

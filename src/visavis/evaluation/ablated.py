@@ -17,6 +17,7 @@ from visavis.motion.kind import MotionKind
 from visavis.motion.layout import Motion
 from visavis.nn.cost import Cost
 from visavis.nn.engine import Engine
+from visavis.nn.graph import CompileGraphs
 
 DEAF, MEMORYLESS = "deaf", "memoryless"
 WAYS = (DEAF, MEMORYLESS)
@@ -109,9 +110,9 @@ class Ablated:
         """As of the whole one."""
         return self._generator.cost()
 
-    def fold(self) -> None:
+    def fold(self, compile_graphs: CompileGraphs | None = None) -> None:
         """As of the whole one."""
-        self._generator.fold()
+        self._generator.fold(compile_graphs)
 
 
 class _Still:

@@ -25,6 +25,7 @@ from visavis.motion.layout import Motion
 from visavis.nn.cost import Cost
 from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.folding import folded
+from visavis.nn.graph import CompileGraphs, Graph
 from visavis.nn.pictures import as_tensor, to_pixels
 
 
@@ -60,6 +61,7 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
         shape_class, network_class: of the family; a network is made of its shape alone.
         named: plain configs that can be asked for by name.
         exact: children of the network that stay in float32 at any precision.
+        graphs: methods of the network that another engine may compute, which is all of it that every frame costs.
         references, memory: see :class:`visavis.generators.base.Generator`.
     """
 
@@ -68,6 +70,7 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
     network_class: ClassVar[type[nn.Module]]
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     exact: ClassVar[tuple[str, ...]] = ()
+    graphs: ClassVar[tuple[Graph, ...]] = ()
     references: References = References(1, 1)
     memory: int = 0
 
@@ -149,9 +152,11 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
         with self.engine.computing(), self.engine.autocast():
             return _Ready(self, self._prepare(references))
 
-    def fold(self) -> None:
-        """Make rendering fast; from here on the network is neither trained nor saved."""
-        self.network = folded(self.network, exact=self.exact, bf16=self.engine.precision == "bf16")
+    def fold(self, compile_graphs: CompileGraphs | None = None) -> None:
+        """Make rendering fast, see :class:`visavis.generators.base.Generator`."""
+        self.network = folded(self.network, exact=self.exact, bf16=self.engine.reduced)
+        if compile_graphs is not None:
+            compile_graphs(self.network, self.graphs, self.engine)
 
     def cost(self) -> Cost:
         """Parameters and multiply-accumulates by part."""

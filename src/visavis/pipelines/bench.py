@@ -59,7 +59,7 @@ def bench(model: str, engine: Engine | None = None, *, frames: int = 40) -> dict
         frame; the ratios of both to ours; peak memory.
     """
     generator = load_generator(model, engine)
-    plain = load_generator(model, replace(generator.engine, precision="fp32"), fold=False)
+    plain = load_generator(model, replace(generator.engine, precision="fp32", name="torch"), fold=False)
     size = generator.size
     crop = whole(size, size)
     source_frame = next(TalkingFace(3, size).frames(1))

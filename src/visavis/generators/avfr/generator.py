@@ -27,6 +27,7 @@ from visavis.generators.network import NetworkGenerator, overlaid
 from visavis.motion.keypoint_kind import KeypointKind
 from visavis.motion.keypoints import KeypointMotion
 from visavis.motion.layout import Motion
+from visavis.nn.graph import CompileGraphs, Graph
 from visavis.nn.pictures import grey_as_tensor
 
 
@@ -56,11 +57,12 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, AvfrNetwork, Prepared]):
     shape_class, network_class = AvfrConfig, AvfrNetwork
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {name: asdict(make()) for name, make in NAMED.items()}
     exact = ("detector", "motion")
+    graphs = (Graph("detect", exact=True), Graph("move", exact=True, lent=True), Graph("decode", lent=True))
     gmac_of = staticmethod(gmac_of)
 
-    def fold(self) -> None:
-        """Make rendering fast; from here on the network is neither trained nor saved."""
-        super().fold()
+    def fold(self, compile_graphs: CompileGraphs | None = None) -> None:
+        """Make rendering fast, see :class:`visavis.generators.base.Generator`."""
+        super().fold(compile_graphs)
         if self.config.mesh_motion:
             self.network.mesh_model.settle()
 
@@ -119,7 +121,7 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, AvfrNetwork, Prepared]):
             mesh = self.face_model.points(np.concatenate([motion["camera"], motion["shape"]]))
         drawing = None if mesh is None else grey_as_tensor(draw_mesh(mesh, self.size), self.device)
         moved = KeypointMotion.of(motion, self.device)
-        picture = self.network.render(person.still, moved, drawing, mel).picture.float()
+        picture = self.network.picture(person.still, moved, drawing, mel).float()
         if mesh is not None:
             for skin in person.skin:
                 picture = overlaid(picture, skin.patches(mesh))
