@@ -19,7 +19,7 @@ from visavis.face.surface import face_motion
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
-from visavis.generators.base import Generator, Person
+from visavis.generators.base import Generator, Person, Prior
 from visavis.generators.headgan.config import HeadganConfig
 from visavis.generators.headgan.generator import HeadganGenerator
 from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
@@ -160,6 +160,17 @@ def test_all_motion_that_is_needed_fits_in_the_vector(generator: Generator):
     assert all(motion.vector.shape == (layout.size,) and motion.vector.dtype == np.float32 for motion in motions)
     received = [Motion(np.frombuffer(motion.vector.tobytes(), np.float32), layout) for motion in motions]
     assert np.array_equal(ready.render(received, heard), ready.render(motions, heard))
+
+
+def test_a_driving_frame_needs_no_more_than_is_said_of_it(generator: Generator):
+    whole = observation(1, generator.size)
+    assert generator.needs_of_driver <= generator.needs
+    lean = Observation(
+        whole.picture,
+        mesh=whole.mesh if Prior.MESH in generator.needs_of_driver else None,
+        segmentation=whole.segmentation if Prior.SEGMENTATION in generator.needs_of_driver else None,
+    )
+    assert np.array_equal(generator.analyse(lean).vector, generator.analyse(whole).vector)
 
 
 def test_motion_is_carried_from_one_person_to_another(generator: Generator):

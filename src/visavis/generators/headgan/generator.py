@@ -100,6 +100,11 @@ class HeadganGenerator(NetworkGenerator[HeadganConfig, HeadganNetwork, Prepared]
         """The mesh, to which the 3D face is fitted; the segmentation too where the background is a layer."""
         return frozenset({Prior.MESH, Prior.SEGMENTATION} if self.config.layers else {Prior.MESH})
 
+    @property
+    def needs_of_driver(self) -> frozenset[Prior]:
+        """The mesh."""
+        return frozenset({Prior.MESH})
+
     @cached_property
     def hears(self) -> SoundFeature | None:
         """300 numbers of speech (section 3.2)."""
