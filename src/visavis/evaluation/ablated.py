@@ -73,6 +73,11 @@ class Ablated:
         return self._generator.needs
 
     @property
+    def needs_of_driver(self) -> frozenset[Prior]:
+        """As of the whole one."""
+        return self._generator.needs_of_driver
+
+    @property
     def hears(self) -> SoundFeature | None:
         """None when deaf."""
         return None if DEAF in self._ways else self._generator.hears

@@ -73,7 +73,11 @@ class Generator(Protocol):
 
     @property
     def needs(self) -> frozenset[Prior]:
-        """Priors that an observation must carry for :meth:`analyse` and :meth:`prepare`."""
+        """Priors that an observation must carry for :meth:`prepare`, and for :meth:`analyse` of it."""
+
+    @property
+    def needs_of_driver(self) -> frozenset[Prior]:
+        """Those of them that :meth:`analyse` looks at: all that is computed of a driving frame."""
 
     @property
     def hears(self) -> SoundFeature | None:

@@ -115,6 +115,11 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
         return frozenset()
 
     @property
+    def needs_of_driver(self) -> frozenset[Prior]:
+        """As of the source, unless a family says otherwise."""
+        return self.needs
+
+    @property
     def hears(self) -> SoundFeature | None:
         """Nothing, unless a family says otherwise."""
         return None

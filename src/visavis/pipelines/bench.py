@@ -67,7 +67,7 @@ def bench(model: str, engine: Engine | None = None, *, frames: int = 40) -> dict
     eager: list[float] = []
     uncached: list[float] = []
     processor: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, Analyser(generator.needs) as analyser:
+    with tempfile.TemporaryDirectory() as folder, Analyser(generator.needs_of_driver) as analyser:
         with Analyser(generator.needs, video=False) as still:
             face = still.find(source_frame)
             assert face is not None, "the drawn face must be found"

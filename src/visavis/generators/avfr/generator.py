@@ -87,6 +87,11 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, AvfrNetwork, Prepared]):
         return frozenset({Prior.MESH} if self.config.mesh_motion else ())
 
     @property
+    def needs_of_driver(self) -> frozenset[Prior]:
+        """The segmentation only where the detector looks at it, which is what the structural prior is for."""
+        return self.needs if self.config.structural_prior else self.needs & {Prior.MESH}
+
+    @property
     def hears(self) -> SoundFeature | None:
         """The mel window of a frame."""
         return MEL_WINDOW if self.config.sound else None
@@ -98,6 +103,8 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, AvfrNetwork, Prepared]):
     def _prepare(self, references: Sequence[Observation]) -> Prepared:
         """Encode the source."""
         source = references[0]
+        if self.config.layers and source.segmentation is None:
+            raise FaceError("this model needs the segmentation of the source")
         motion, prior = self._detect(source)
         still = self.network.encode(self._picture(source), motion, prior)
         skin: tuple[Lids | Lips, ...] = ()
@@ -132,7 +139,7 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, AvfrNetwork, Prepared]):
         """Segmentation ``[1, 1, S, S]``; empty where this network does not look at it."""
         if observation.segmentation is not None:
             return grey_as_tensor(observation.segmentation, self.device)
-        if Prior.SEGMENTATION in self.needs:
+        if Prior.SEGMENTATION in self.needs_of_driver:
             raise FaceError("this model needs the segmentation of every frame it analyses")
         return torch.zeros(1, 1, self.size, self.size, device=self.device)
 
