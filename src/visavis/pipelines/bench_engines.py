@@ -223,7 +223,8 @@ def _work(told: str) -> None:
     chosen = Engine(**engine)
     generator: Generator
     if model is None:
-        generator = family_of("keypoint").from_checkpoint({}, None, chosen)  # its plain shape is the published one
+        peer = family_of("keypoint")
+        generator = peer.from_checkpoint(peer.named["fomm-vox-256"], None, chosen)
     else:
         generator = load_generator(model, chosen, fold=not plain)
     size = generator.size
