@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
-from visavis.cli.options import Device, DeviceOption, Force, Json, Precision, PrecisionOption, Threads
+from visavis.cli.options import (
+    Device,
+    DeviceOption,
+    EngineName,
+    EngineOption,
+    Force,
+    Json,
+    Precision,
+    PrecisionOption,
+    Threads,
+)
 
 
 def dub(
@@ -21,6 +31,7 @@ def dub(
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
     threads: Threads = None,
+    engine: EngineOption = EngineName.auto,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -32,7 +43,7 @@ def dub(
     from visavis.nn.engine import Engine
     from visavis.pipelines.dub import DubOptions, dub_file
 
-    options = DubOptions(model, face, seed, Engine(device.value, precision.value, threads), force)
+    options = DubOptions(model, face, seed, Engine(device.value, precision.value, threads, engine.value), force)
     with progress_bar("dub", "fps") as progress:
         report = dub_file(video, speech, output, options, progress)
     if as_json:
