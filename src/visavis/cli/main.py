@@ -26,6 +26,7 @@ from visavis.cli import (
     train,
     weights,
 )
+from visavis.cli.console import notes_shown
 from visavis.cli.signals import Ending, Told
 from visavis.core.errors import VisavisError
 from visavis.core.libraries import missing_library
@@ -82,7 +83,7 @@ def main() -> None:
 
     Exits with 0 done, 1 an error of ours, 2 usage, 130 interrupted, 143 or 129 asked to end by SIGTERM or SIGHUP.
     """
-    with Ending() as ending:
+    with Ending() as ending, notes_shown():
         _run(ending)
 
 

@@ -28,6 +28,7 @@ from visavis.evaluation.metrics.image import ssim
 from visavis.evaluation.models import ModelName, load_model, parse_models, resized, sized
 from visavis.evaluation.networks import MetricNetworks
 from visavis.evaluation.protocol import ClipEntry, find_clips
+from visavis.evaluation.suite import REFERENCE as EXACT
 from visavis.evaluation.talk_clip import FEWEST, REFERENCE, Clip, mesh_of, read, sentence
 from visavis.evaluation.talk_motion import HeadMotion, RestingSpeaker, SentenceSpeaker, mouth_apart
 from visavis.face.align import whole
@@ -38,6 +39,7 @@ from visavis.media.frame import Pixels
 from visavis.media.reader import SoundReader
 from visavis.motion.kind import Mesh, mesh_carrier
 from visavis.motion.spoken_face import Sitter
+from visavis.nn.engine import Engine
 from visavis.pipelines.actor import STEP
 from visavis.pipelines.render import Portrait
 from visavis.pipelines.speaks import Speaks, load_speaker
@@ -89,7 +91,7 @@ def evaluate_talk(
     *,
     limit: int | None = None,
     window_s: float = 2.0,
-    device: str = "auto",
+    engine: Engine = EXACT,
     metric_weights: Path | None = None,
     speaker: Speaks | None = None,
     progress: Progress | None = None,
@@ -97,7 +99,7 @@ def evaluate_talk(
     """Measure how well models talk on the clips of a split whose sound is the visible person's speech.
 
     Args:
-        dataset, split, models, device, metric_weights, progress: as for
+        dataset, split, models, engine, metric_weights, progress: as for
             :func:`visavis.evaluation.suite.evaluate`; the models are weights.
         limit: at most so many clips, spread over all there are.
         window_s: seconds of each clip that are rendered, at least 1.2; 0 measures the motion alone.
@@ -112,7 +114,7 @@ def evaluate_talk(
     """
     began = time.monotonic()
     names = parse_models(models)
-    generators = {model.label: _generator(model, device) for model in names}
+    generators = {model.label: _generator(model, engine) for model in names}
     speaker = speaker or load_speaker()
     networks = MetricNetworks.load(metric_weights)
     spoken = [entry for entry in find_clips(dataset, split) if entry.speech]
@@ -143,8 +145,8 @@ def evaluate_talk(
     }
 
 
-def _generator(model: ModelName, device: str) -> Generator:
-    generator = load_model(model, device)
+def _generator(model: ModelName, engine: Engine) -> Generator:
+    generator = load_model(model, engine)
     if generator is None:
         raise DataError(f"--model {model.name}: a model that is built in does not talk; name weights")
     return generator

@@ -105,7 +105,7 @@ class Reenactor:
         )
         self.tally = person.tally
         with ExitStack() as stack:
-            analyser = stack.enter_context(Analyser(self._generator.needs, face=self._face))
+            analyser = stack.enter_context(Analyser(self._generator.needs_of_driver, face=self._face))
             sound_at: SoundAt | None = None
             hears = self._generator.hears
             if sound is not None and hears is not None:

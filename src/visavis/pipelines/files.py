@@ -29,6 +29,7 @@ from visavis.pipelines.render import SoundAt
 from visavis.pipelines.said import Said
 from visavis.pipelines.seen import check_moving
 from visavis.pipelines.speaks import Speaks, check_speaks, load_speaker
+from visavis.pipelines.stages import Stages
 from visavis.weights.store import DEFAULT_MODEL
 
 Progress = Callable[[int, int | None], None]
@@ -72,7 +73,8 @@ class ReenactReport:
         frames, fps, seconds: of the result.
         width, height: of the result in pixels.
         model, device, precision: what made it.
-        ms_per_frame: mean milliseconds in ``analyse``, ``motion``, ``render`` and ``total`` (writing included).
+        ms_per_frame: mean milliseconds in ``analyse``, ``motion``, ``render`` and ``total`` (writing included), less
+            than their sum, since stages work at the same time.
         peak_rss_mb: the process's peak memory.
         frames_without_face: driving frames without a face; they hold the last motion.
         damaged: driving frames that could not be decoded and are missing.
@@ -138,9 +140,8 @@ def reenact_file(
         stills = find_source(source, options.source_face, generator.references.most)
         still = stills[0]
         source_crop, (observed, *others) = observe_sources(stills, generator, options.crop)
-        ahead = look_ahead(
-            reader, still.face.mesh, generator.needs, generator.size, face=options.driver_face, crop=options.crop
-        )
+        needs = generator.needs_of_driver
+        ahead = look_ahead(reader, still.face.mesh, needs, generator.size, face=options.driver_face, crop=options.crop)
         if said is not None:
             said.by(ahead.meshes)
         reenactor = Reenactor(
@@ -154,7 +155,7 @@ def reenact_file(
             edits=options.edits,
             lips=said,
         )
-        analyser = stack.enter_context(Analyser(generator.needs, face=options.driver_face))
+        analyser = stack.enter_context(Analyser(needs, face=options.driver_face))
         frame_size = _size(still.frame.pixels) if options.paste_back else (generator.size, generator.size)
         began = time.perf_counter()
         last: Frame | None = None
@@ -169,20 +170,22 @@ def reenact_file(
             )
         )
         expected = expected_frames(reader.info)
-        for frame in reenactor.stream(reader, analyser, ahead.crop, sound_at):
+        stages = stack.enter_context(Stages())
+        frames = reenactor.stream(stages.ahead(reader, "read"), analyser, ahead.crop, sound_at, stages)
+        for written, frame in enumerate(stages.ahead(frames, "render"), 1):
             pixels = frame.pixels
             if options.paste_back:
                 pixels = source_crop.paste(still.frame.pixels, pixels)
             writer.write(Frame(pixels, frame.time))
             last = frame
             if progress is not None:
-                progress(reenactor.tally.frames, expected)
+                progress(written, expected)
         writer.close()
         total_ms = 1000 * (time.perf_counter() - began)
         damaged = reader.damaged
     tally = reenactor.tally
     assert last is not None
-    stages = {name: tally.ms[name] / tally.frames for name in STAGES}
+    means = {name: tally.ms[name] / tally.frames for name in STAGES}
     return ReenactReport(
         frames=tally.frames,
         fps=round(float(reader.info.fps), 6),
@@ -192,7 +195,7 @@ def reenact_file(
         model=options.model,
         device=generator.engine.device,
         precision=generator.engine.precision,
-        ms_per_frame={name: round(ms, 2) for name, ms in {**stages, "total": total_ms / tally.frames}.items()},
+        ms_per_frame={name: round(ms, 2) for name, ms in {**means, "total": total_ms / tally.frames}.items()},
         peak_rss_mb=round(peak_rss_mb(), 1),
         frames_without_face=tally.frames_without_face,
         damaged=damaged,

@@ -20,6 +20,7 @@ from visavis.motion.kind import Carrier, Mode
 from visavis.motion.layout import Motion
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.render import Portrait, SoundAt
+from visavis.pipelines.stages import Stages
 
 #: A driving mesh at a time, with another mouth.
 LipsAt = Callable[[NDArray[np.float32], Fraction], NDArray[np.float32]]
@@ -87,17 +88,40 @@ class Reenactor:
         self.tally = Tally()
 
     def stream(
-        self, driving: Iterable[Frame], analyser: Analyser, crop: Crop, sound_at: SoundAt | None = None
+        self,
+        driving: Iterable[Frame],
+        analyser: Analyser,
+        crop: Crop,
+        sound_at: SoundAt | None = None,
+        stages: Stages | None = None,
     ) -> Iterator[Frame]:
         """Yield one frame per driving frame, at the driving frame's time.
 
         Memory does not grow with the length of `driving`, so a file and a camera are the same to us. A frame
         without a face holds the last motion (the source's own until a face is seen) and is counted.
 
+        Args:
+            driving: frames whose times increase.
+            analyser: that follows the face.
+            crop: where it is in the first frame.
+            sound_at: sound of a time; None for a stream without sound.
+            stages: analyse frames while those before them are rendered; None takes one frame after the other. The
+                pictures are the same.
+
         Raises:
             FaceError: at the end, if no frame showed a face.
         """
         self.hear(sound_at)
+        seen = self._seen(driving, analyser, crop)
+        for at, observation in seen if stages is None else stages.ahead(seen, "analyse"):
+            yield Frame(self.picture(observation, at), at)
+        if self.tally.frames == self.tally.frames_without_face:
+            raise FaceError("the driving video shows no face in any frame")
+
+    def _seen(
+        self, driving: Iterable[Frame], analyser: Analyser, crop: Crop
+    ) -> Iterator[tuple[Fraction, Observation | None]]:
+        """What is seen in each driving frame, and its time; None where no face is."""
         size = self._generator.size
         for frame in driving:
             clock = time.perf_counter()
@@ -107,10 +131,7 @@ class Reenactor:
                 crop = analyser.follow(crop, face)
                 observation = analyser.observe(frame, face, crop, size)
             self._count("analyse", clock)
-            picture = self.picture(observation, frame.time)
-            yield Frame(picture, frame.time)
-        if self.tally.frames == self.tally.frames_without_face:
-            raise FaceError("the driving video shows no face in any frame")
+            yield frame.time, observation
 
     def hear(self, sound_at: SoundAt | None) -> None:
         """Begin a stream with this sound, or without any."""
