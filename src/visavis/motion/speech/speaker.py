@@ -29,8 +29,8 @@ from visavis.weights.store import resolve
 Array = NDArray[np.float32]
 PACKAGED_NAME = "speaker-25"
 
-#: How far openings are stretched from the predicted range, which is narrow, to that of real mouths: wide ones so far, and
-#: narrow ones, down from a median opening, the more the narrower, so that lips that touch do.
+#: How far openings are stretched from the predicted range, which is narrow, to that of real mouths: wide ones so far,
+#: and narrow ones, down from a median opening, the more the narrower, so that lips that touch do.
 WIDENED = 0.3
 #: Of a camera: kept up to here, and most. Turns in radians; a head that rests does not leave its crop.
 _FREE = np.array([0.10, 0.10, 0.06, 0.16, 0.22, 0.14])
