@@ -15,6 +15,8 @@ from visavis.data.prepare.run import prepare
 from visavis.drawn.synthetic import write_clip
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The reference; other engines have tests of their own, and compiling is slow.
+os.environ.setdefault("VISAVIS_ENGINE", "torch")
 torch.set_num_threads(1)
 # How long an example takes says how busy the machine is.
 settings.register_profile("unhurried", deadline=None)

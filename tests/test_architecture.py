@@ -49,6 +49,8 @@ def test_the_public_api_is_exactly_this():
         "CallDecoder",
         "CallEncoder",
         "CallSettings",
+        "DubOptions",
+        "DubReport",
         "EditOptions",
         "EditReport",
         "EncodeOptions",
@@ -58,14 +60,19 @@ def test_the_public_api_is_exactly_this():
         "ReenactReport",
         "Reenactor",
         "Sound",
+        "TalkOptions",
+        "TalkReport",
+        "Talker",
         "VisavisError",
         "WeightsId",
         "decode_file",
+        "dub_file",
         "edit_file",
         "encode_file",
         "load_generator",
         "read_frames",
         "reenact_file",
+        "talk_file",
     ]
     for name in visavis.__all__:
         assert getattr(visavis, name).__name__ == name
@@ -100,6 +107,7 @@ def test_no_family_is_imported_but_by_its_own_task():
         "avfr": {"training/tasks/avfr.py"},
         "headgan": {"training/tasks/headgan.py", "training/head_losses.py"},
         "keypoint": {"training/tasks/keypoint.py"},
+        "rhythmic": {"training/tasks/rhythmic.py", "training/rhythmic_losses.py"},
     }
     for family, allowed in theirs.items():
         own = [PACKAGE / "generators" / family, PACKAGE / "generators" / f"{family}.py"]
@@ -115,8 +123,8 @@ def test_no_family_is_imported_but_by_its_own_task():
 
 
 def test_each_generator_can_be_imported_without_the_others():
-    families = {"visavis.generators.avfr", "visavis.generators.headgan", "visavis.generators.keypoint"}
-    for room in ("avfr", "headgan"):
+    families = {f"visavis.generators.{family}" for family in ("avfr", "headgan", "keypoint", "rhythmic")}
+    for room in ("avfr", "headgan", "rhythmic"):
         import_without(tuple(families - {f"visavis.generators.{room}"}), modules(f"generators/{room}"))
     import_without(tuple(families - {"visavis.generators.keypoint"}), ["visavis.generators.keypoint"])
 

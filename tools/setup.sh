@@ -62,7 +62,7 @@ if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
     fi
 fi
 say "2 of 3: MediaPipe, media libraries, and what tests need"
-install -e '.[dev,train]'
+install -e '.[dev,train,fast,onnx]'
 say "3 of 3: looking whether OpenCV and MediaPipe load"
 "$venv/bin/python" -c 'import cv2, mediapipe' 2>/dev/null || install_system_libraries
 say "done in $((SECONDS - began)) s; $(du -sm "$venv" | cut -f1) MB"

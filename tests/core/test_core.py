@@ -85,7 +85,7 @@ def test_every_family_has_a_generator():
 
 
 def test_an_unknown_family_says_which_are_known():
-    with pytest.raises(WeightsError, match="avfr, headgan, keypoint"):
+    with pytest.raises(WeightsError, match="avfr, headgan, keypoint, rhythmic"):
         generator_class("pickle")
 
 

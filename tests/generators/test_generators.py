@@ -14,17 +14,21 @@ from numpy.typing import NDArray
 
 from made import tiny_mesh
 from visavis.audio.feature import MEL_WINDOW, window_samples
+from visavis.core.errors import ConfigError
+from visavis.face.surface import face_motion
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
-from visavis.generators.base import Generator, Person
+from visavis.generators.base import Generator, Person, Prior
 from visavis.generators.headgan.config import HeadganConfig
 from visavis.generators.headgan.generator import HeadganGenerator
-from visavis.generators.headgan.motion import face_motion
 from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
+from visavis.generators.rhythmic.config import RhythmicConfig
+from visavis.generators.rhythmic.generator import RhythmicGenerator
+from visavis.generators.rhythmic.projection import frontal
 from visavis.media.frame import Pixels
 from visavis.motion.keypoints import KeypointMotion
-from visavis.motion.kind import Mode
+from visavis.motion.kind import Mode, mesh_carrier
 from visavis.motion.layout import Motion
 from visavis.nn.engine import PLAIN
 from visavis.nn.pictures import as_tensor
@@ -46,6 +50,10 @@ def make_headgan(**changes: Any) -> HeadganGenerator:
     return HeadganGenerator(replace(HeadganConfig.tiny(), **{"sound": 0, "hidden": 16, **changes}))
 
 
+def make_rhythmic(**changes: Any) -> RhythmicGenerator:
+    return RhythmicGenerator(replace(RhythmicConfig.tiny(), **{"embedding": 8, "hidden": 8, **changes}))
+
+
 MAKERS: dict[str, Callable[[], Any]] = {
     "avfr": make_avfr,
     "avfr without mesh motion": lambda: make_avfr(
@@ -64,6 +72,27 @@ MAKERS: dict[str, Callable[[], Any]] = {
         fold=1, mesh_flow=False, irises=False, residual=False, composite=False, layers=False, sound_code=0
     ),
     "headgan without memory": lambda: make_headgan(memory=0),
+    "rhythmic": lambda: make_rhythmic(),
+    "rhythmic as published": lambda: make_rhythmic(
+        fold=1,
+        nmfc=False,
+        irises=False,
+        expression=False,
+        unprojection=True,
+        surroundings=False,
+        gate="all",
+        residual=False,
+        composite=False,
+        layers=False,
+        modulation_kernel=3,
+    ),
+    "rhythmic without layers": lambda: make_rhythmic(layers=False),
+    "rhythmic without the 3D-aware module": lambda: make_rhythmic(projection=False),
+    "rhythmic without hybrid attention": lambda: make_rhythmic(attention=False),
+    "rhythmic without non-linear composition": lambda: make_rhythmic(
+        composition=False, residual=False, composite=False, layers=False
+    ),
+    "rhythmic without warping": lambda: make_rhythmic(warping=False),
 }
 
 
@@ -133,6 +162,17 @@ def test_all_motion_that_is_needed_fits_in_the_vector(generator: Generator):
     assert np.array_equal(ready.render(received, heard), ready.render(motions, heard))
 
 
+def test_a_driving_frame_needs_no_more_than_is_said_of_it(generator: Generator):
+    whole = observation(1, generator.size)
+    assert generator.needs_of_driver <= generator.needs
+    lean = Observation(
+        whole.picture,
+        mesh=whole.mesh if Prior.MESH in generator.needs_of_driver else None,
+        segmentation=whole.segmentation if Prior.SEGMENTATION in generator.needs_of_driver else None,
+    )
+    assert np.array_equal(generator.analyse(lean).vector, generator.analyse(whole).vector)
+
+
 def test_motion_is_carried_from_one_person_to_another(generator: Generator):
     """Whatever the kind: the result is of the same layout, finite, and what belongs to the person stays."""
     kind, size = generator.kind, generator.size
@@ -145,6 +185,28 @@ def test_motion_is_carried_from_one_person_to_another(generator: Generator):
             assert not part.held or np.array_equal(moved[part.name], source[part.name]), "who it is stays"
     points = kind.points(driving)
     assert points is None or (points.ndim == 2 and points.shape[1] == 2)
+
+
+def test_meshes_alone_drive_it_as_pictures_do_or_it_says_why_not(generator: Generator):
+    kind, size = generator.kind, generator.size
+    seen = [observation(seed, size) for seed in (0, 1, 2)]
+    meshes = [one.mesh for one in seen if one.mesh is not None]
+    source, start, driving = (generator.analyse(one) for one in seen)
+    if "camera" not in source or generator.family == "fifth":
+        with pytest.raises(ConfigError, match="cannot be driven by a face mesh"):
+            mesh_carrier(kind, source, meshes[1])
+        return
+    usual, moved = kind.carrier(source, start)(driving), mesh_carrier(kind, source, meshes[1])(meshes[2])
+    assert moved.layout == kind.layout and np.isfinite(moved.vector).all()
+    for part in kind.layout.parts:
+        # What no mesh tells are keypoints off the face.
+        assert "keypoints" in kind.layout or np.allclose(moved[part.name], usual[part.name], atol=1e-5)
+    assert np.allclose(moved["camera"], usual["camera"], atol=1e-5)
+    beside = kind.of_mesh(meshes[2], driving)
+    assert np.allclose(beside["camera"], driving["camera"], atol=1e-5), "beside its own picture nothing changes"
+    if "keypoints" in kind.layout:
+        assert np.allclose(moved["shape"], usual["shape"], atol=1e-5)
+        assert np.allclose(beside["keypoints"], driving["keypoints"], atol=1e-4)
 
 
 def test_what_it_says_of_itself_is_true(generator: Generator):
@@ -200,10 +262,33 @@ def forward_headgan(generator: HeadganGenerator, driving: int) -> torch.Tensor:
     return network.render(still, window, motion, heard).picture
 
 
+def forward_rhythmic(generator: RhythmicGenerator, driving: int) -> torch.Tensor:
+    """The same of several references of a 3D face."""
+    network, size, count = generator.network, generator.size, generator.references.most
+    seen = [observation(seed, size) for seed in (*range(50, 50 + count), driving)]
+    motions = [generator.analyse(one) for one in seen]
+    faces = [generator._vertices(motion) for motion in motions]
+    vertices = torch.from_numpy(np.stack(faces))[None]
+    cameras = torch.from_numpy(np.stack([motion["camera"] for motion in motions]))[None]
+    index = torch.stack([generator._seen(points) for points in faces], 1)
+    pictures = torch.stack([as_tensor(one.picture) for one in seen[:-1]], 1)
+    landmarks = generator.aimer.landmarks(index[:, :-1], vertices[:, :-1])
+    still = network.encode(pictures, landmarks, generator._persons(seen[:-1]))
+    mesh = None
+    if generator.config.unprojection:
+        mesh = generator._maps.mesh(network.unprojection(pictures[:, int(frontal(cameras[:, :-1])[0])]))
+    aim = generator.aimer.aim(
+        index[:, -1], vertices[:, -1], cameras[:, -1], vertices[:, :-1], cameras[:, :-1], mesh=mesh
+    )
+    return network.render(still, aim).picture
+
+
 def forward(generator: Any, driving: int = 1) -> torch.Tensor:
     """The training path, from pixels to picture, with gradients."""
     if isinstance(generator, HeadganGenerator):
         return forward_headgan(generator, driving)
+    if isinstance(generator, RhythmicGenerator):
+        return forward_rhythmic(generator, driving)
     network, size = generator.network, generator.size
     pictures, priors, meshes, drawings, mels = [], [], [], [], []
     for seed in (0, driving):

@@ -12,9 +12,9 @@ from visavis.face.mesh import LEFT_EYE, RIGHT_EYE
 from visavis.face.model3d import load_face_model
 from visavis.face.nmfc import nmfc_colours
 from visavis.face.raster import rasterise
+from visavis.face.surface import draw_irises, face_pictures
 from visavis.generators.headgan.config import HeadganConfig
 from visavis.generators.headgan.generator import HeadganGenerator
-from visavis.generators.headgan.motion import draw_irises, face_pictures
 from visavis.motion.layout import Motion
 
 SIDE = 256

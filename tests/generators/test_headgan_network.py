@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from made_heads import grid_face, seeded
 from visavis.core.errors import ConfigError
 from visavis.face.raster import rasterise_batch
+from visavis.face.surface import FaceMotion, face_motion, face_pictures
 from visavis.generators.headgan.config import NAMED, HeadganConfig
 from visavis.generators.headgan.layers import AdaIn, Encoder
 from visavis.generators.headgan.layers import Spade as OnePassSpade
-from visavis.generators.headgan.motion import FaceMotion, doubled, face_motion, face_pictures, grid_of, halved
 from visavis.generators.headgan.network import HeadganNetwork
 from visavis.nn.cost import gmac
 from visavis.nn.norms import Spade
-from visavis.nn.warp import sample
+from visavis.nn.warp import coordinate_grid, doubled, grid_of, halved, sample
 
 
 def inputs(config: HeadganConfig, batch: int = 1) -> dict[str, Tensor]:
@@ -217,6 +217,28 @@ def test_a_pixel_of_the_face_finds_the_same_point_in_the_source():
         weights = np.linalg.solve(np.vstack([points[corner, :2].T, np.ones(3)]), [*place, 1])
         found = place + motion.shift[0, :, row, column].numpy()
         np.testing.assert_allclose(found, weights @ source[corner, :2], atol=1e-4)
+
+
+def test_a_cheek_that_turns_into_view_is_sampled_inside_the_source_s_outline():
+    """A half cylinder that turns: what was its rim comes forward, and the rim's own pixels may be background."""
+    angles, heights = np.linspace(-1.5, 1.5, 25), np.linspace(-0.5, 0.5, 25)
+    across, down = np.meshgrid(angles, heights)
+    _, triangles = grid_face(25)
+
+    def turned(by: float) -> np.ndarray:
+        x, z = 0.5 * np.sin(across + by), -0.5 * np.cos(across + by)
+        return np.stack([x, down, z], -1).reshape(-1, 3).astype(np.float32)
+
+    source = torch.from_numpy(turned(0.0))[None]
+    index, driving, corners = drawn(turned(0.6), triangles)
+    motion = face_motion(index, driving, source, corners)
+    place = coordinate_grid(64, 64, align_corners=False).permute(2, 0, 1)[None]
+    inside = (index >= 0)[:, None]
+    farthest = (motion.shift + place)[:, :1][inside].min()
+    assert -0.49 < float(farthest) < -0.45  # the outline is at -0.5
+    index, driving, corners = drawn(turned(0.0), triangles)
+    still = face_motion(index, driving, source, corners)
+    assert float((still.shift * still.inside).abs().max()) < 1e-4
 
 
 def test_skin_that_faces_away_in_the_source_says_so():

@@ -21,12 +21,12 @@ from visavis.pipelines.look_ahead import find_source, look_ahead
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_start_frame_is_found_as_the_stream_will_track_it(seed: int, tmp_path: Path):
-    """Against the mesh of tracking every frame, it lies nearer than one found in the picture alone."""
+    """Within half a pixel: it is smoothed by the frames before it that are looked at, and they are fewer."""
     clip = tmp_path / "clip.mp4"
     write_clip(clip, 1.6, seed=seed, size=192)
     with VideoReader(clip) as reader:
         frames = list(reader)
-    with FaceTracker() as tracker, FaceTracker(video=False) as alone:
+    with FaceTracker() as tracker:
         tracked = [tracker.find(frame.pixels) for frame in frames]
         face = tracked[25]
         assert face is not None
@@ -37,10 +37,9 @@ def test_the_start_frame_is_found_as_the_stream_will_track_it(seed: int, tmp_pat
         assert len(found_ahead.meshes) == len(frames[::3])
         number = next(i for i, frame in enumerate(frames) if frame.time == start.time)
         assert number % 3 == 0 and number > 0
-        truth, single = tracked[number], alone.find(frames[number].pixels)
-        assert truth is not None and single is not None
-        found = _distance(start.mesh, crop.to_crop(truth.mesh))
-    assert found < _distance(crop.to_crop(single.mesh), crop.to_crop(truth.mesh))
+        truth = tracked[number]
+        assert truth is not None
+    assert _distance(start.mesh, crop.to_crop(truth.mesh)) < 2 / 192 / 2
 
 
 def _distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -1,8 +1,9 @@
-"""What verbs share: JSON on stdout, progress on stderr when it is a terminal."""
+"""What verbs share: JSON on stdout; notes on stderr, and progress when it is a terminal."""
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,20 @@ Progress = Callable[[int, "int | None"], None]
 def print_json(values: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout."""
     print(json.dumps(values))
+
+
+@contextmanager
+def notes_shown() -> Iterator[None]:
+    """Print on stderr, in here, what the package says while it works: what takes long, and what is done otherwise."""
+    log, shown = logging.getLogger("visavis"), logging.StreamHandler()
+    before = log.level
+    log.addHandler(shown)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(shown)
+        log.setLevel(before)
 
 
 @contextmanager

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
-from visavis.cli.options import Device, DeviceOption, Force, Json, Precision, PrecisionOption, Threads
+from visavis.cli.options import (
+    Device,
+    DeviceOption,
+    EngineName,
+    EngineOption,
+    Force,
+    Json,
+    Precision,
+    PrecisionOption,
+    Threads,
+)
 
 
 class Size(str, Enum):
@@ -49,6 +59,7 @@ def decode(
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
     threads: Threads = None,
+    engine: EngineOption = EngineName.auto,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -62,7 +73,7 @@ def decode(
             output,
             model=model,
             size=None if size is None else int(size.value),
-            engine=Engine(device.value, precision.value, threads),
+            engine=Engine(device.value, precision.value, threads, engine.value),
             force=force,
             between=between.value,
             enlarge=enlarge.value,

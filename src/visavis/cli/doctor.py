@@ -75,6 +75,18 @@ def _device() -> str:
     return f"{engine.threads} threads that {waiting}, {engine.precision}, {gpu}"
 
 
+def _engine() -> str:
+    from visavis.core.processor import instructions
+    from visavis.nn.engine import ENGINES, Engine, installed
+    from visavis.runtime.cache import GraphCache
+
+    engine = Engine().chosen()
+    there = ", ".join(name for name in ENGINES if installed(name))
+    cache = GraphCache()
+    kept = f"{cache.size_bytes() / 2**20:.0f} MiB of compiled graphs in {cache.folder}"
+    return f"{engine.name} of {there}; {engine.precision}; the processor has {', '.join(instructions())}; {kept}"
+
+
 def _weights() -> str:
     from visavis.weights.checkpoint import sha256
     from visavis.weights.store import PACKAGED, packaged
@@ -98,4 +110,4 @@ def _reenact() -> str:
     return f"{report.frames} frames of a drawn face, {report.ms_per_frame['total']:.0f} ms a frame"
 
 
-_STAGES: dict[str, Callable[[], str]] = {"device": _device, "weights": _weights, "reenact": _reenact}
+_STAGES: dict[str, Callable[[], str]] = {"device": _device, "engine": _engine, "weights": _weights, "reenact": _reenact}

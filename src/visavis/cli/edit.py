@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
-from visavis.cli.options import Device, DeviceOption, Force, Json, Precision, PrecisionOption, Threads
+from visavis.cli.options import (
+    Device,
+    DeviceOption,
+    EngineName,
+    EngineOption,
+    Force,
+    Json,
+    Precision,
+    PrecisionOption,
+    Threads,
+)
 
 
 def edit(
@@ -35,6 +45,7 @@ def edit(
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
     threads: Threads = None,
+    engine: EngineOption = EngineName.auto,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -50,7 +61,7 @@ def edit(
         paste_back=paste_back,
         crop=crop,
         face=face,
-        engine=Engine(device.value, precision.value, threads),
+        engine=Engine(device.value, precision.value, threads, engine.value),
         force=force,
     )
     with progress_bar("edit", "fps") as progress:

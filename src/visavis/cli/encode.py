@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
-from visavis.cli.options import Device, DeviceOption, Force, Json, Precision, PrecisionOption, Threads
+from visavis.cli.options import (
+    Device,
+    DeviceOption,
+    EngineName,
+    EngineOption,
+    Force,
+    Json,
+    Precision,
+    PrecisionOption,
+    Threads,
+)
 
 
 class Mode(str, Enum):
@@ -34,6 +44,7 @@ def encode(
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
     threads: Threads = None,
+    engine: EngineOption = EngineName.auto,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -48,7 +59,7 @@ def encode(
         settings=settings,
         audio=audio,
         face=face,
-        engine=Engine(device.value, precision.value, threads),
+        engine=Engine(device.value, precision.value, threads, engine.value),
         force=force,
     )
     with progress_bar("encode", "fps") as progress:

@@ -12,6 +12,7 @@ from visavis.cli import (
     bench,
     decode,
     doctor,
+    dub,
     edit,
     encode,
     evaluate,
@@ -21,9 +22,11 @@ from visavis.cli import (
     reenact,
     sei,
     study,
+    talk,
     train,
     weights,
 )
+from visavis.cli.console import notes_shown
 from visavis.cli.signals import Ending, Told
 from visavis.core.errors import VisavisError
 from visavis.core.libraries import missing_library
@@ -45,6 +48,8 @@ def _print_version(asked: bool) -> None:
 
 
 app.command("reenact")(reenact.reenact)
+app.command("talk")(talk.talk)
+app.command("dub")(dub.dub)
 app.command("edit")(edit.edit)
 app.command("encode")(encode.encode)
 app.command("decode")(decode.decode)
@@ -78,7 +83,7 @@ def main() -> None:
 
     Exits with 0 done, 1 an error of ours, 2 usage, 130 interrupted, 143 or 129 asked to end by SIGTERM or SIGHUP.
     """
-    with Ending() as ending:
+    with Ending() as ending, notes_shown():
         _run(ending)
 
 

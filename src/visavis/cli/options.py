@@ -24,6 +24,19 @@ class Precision(str, Enum):
     bf16 = "bf16"
 
 
+class EngineName(str, Enum):
+    """Choices of --engine."""
+
+    auto = "auto"
+    torch = "torch"
+    openvino = "openvino"
+    onnx = "onnx"
+
+
+EngineOption = Annotated[
+    EngineName,
+    typer.Option(help="Who computes the networks; auto takes OpenVINO on x86 processors where it is installed."),
+]
 DeviceOption = Annotated[Device, typer.Option()]
 PrecisionOption = Annotated[
     Precision, typer.Option(help="auto takes bf16 where the processor has it in hardware, else fp32.")

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
-from visavis.cli.options import Device, DeviceOption, Force, Json, Precision, PrecisionOption, Threads
+from visavis.cli.options import (
+    Device,
+    DeviceOption,
+    EngineName,
+    EngineOption,
+    Force,
+    Json,
+    Precision,
+    PrecisionOption,
+    Threads,
+)
 
 
 class Motion(str, Enum):
@@ -24,7 +34,7 @@ def reenact(
     driving: Annotated[Path, typer.Argument(help="Video whose head motion and sound drive the source.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Video: .mp4, .mov, .mkv, .webm, .gif or .webp.")],
     model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
-    audio: Annotated[Path | None, typer.Option(help="Sound in place of the driving video's.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="Sound in place of the driving video's, for the lips too.")] = None,
     motion: Annotated[
         Motion, typer.Option(help="relative: change since the nearest pose; absolute: as it is.")
     ] = Motion.relative,
@@ -57,6 +67,7 @@ def reenact(
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
     threads: Threads = None,
+    engine: EngineOption = EngineName.auto,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -76,7 +87,7 @@ def reenact(
         crop=crop,
         source_face=face if source_face is None else source_face,
         driver_face=face if driver_face is None else driver_face,
-        engine=Engine(device.value, precision.value, threads),
+        engine=Engine(device.value, precision.value, threads, engine.value),
         force=force,
     )
     with progress_bar("reenact", "fps") as progress:

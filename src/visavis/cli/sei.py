@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
-from visavis.cli.options import Device, DeviceOption, Force, Json, Precision, PrecisionOption, Threads
+from visavis.cli.options import (
+    Device,
+    DeviceOption,
+    EngineName,
+    EngineOption,
+    Force,
+    Json,
+    Precision,
+    PrecisionOption,
+    Threads,
+)
 from visavis.core.printable import printable
 
 app = typer.Typer(help="Motion of a face in SEI messages of H.264 and H.265.", no_args_is_help=True)
@@ -23,6 +33,7 @@ def write(
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
     threads: Threads = None,
+    engine: EngineOption = EngineName.auto,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -30,7 +41,7 @@ def write(
     from visavis.nn.engine import Engine
     from visavis.pipelines.sei.write_file import SeiOptions, write_sei
 
-    options = SeiOptions(model, face, Engine(device.value, precision.value, threads), force)
+    options = SeiOptions(model, face, Engine(device.value, precision.value, threads, engine.value), force)
     with progress_bar("sei", "fps") as progress:
         report = write_sei(video, output, options, progress)
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -22,16 +23,25 @@ class Lock:
 
     Args:
         path: a file or folder that is there.
+        patience_s: how long to wait for another process that holds it.
 
     Raises:
         OutputError: another process holds it.
         OSError: there is no such file, or it cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience_s: float = 0) -> None:
         self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        give_up = time.monotonic() + patience_s
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while True:
+                try:
+                    fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= give_up:
+                        raise
+                time.sleep(0.05)
         except BlockingIOError as error:
             os.close(self._handle)
             where = path if path.is_dir() else path.parent

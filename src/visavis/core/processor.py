@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from math import ceil
 from pathlib import Path
@@ -13,6 +14,11 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _SELF = Path("/proc/self/cgroup")
 _CPU_INFO = Path("/proc/cpuinfo")
 _BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 twice, and Arm's name
+#: Instructions that say how fast networks are: those of x86, then those of Arm.
+_TELLING = (
+    *("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"),
+    *("asimd", "i8mm", "bf16"),
+)
 #: Any of these says that the user has decided how threads of OpenMP wait.
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
@@ -83,3 +89,26 @@ def has_bf16(info: Path = _CPU_INFO) -> bool:
         return False
     flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
     return bool(_BF16 & set(flags.partition(":")[2].split()))
+
+
+def instructions(info: Path = _CPU_INFO) -> list[str]:
+    """Those of the processor's instruction sets that networks gain from, the plainest first."""
+    has = set(processor(info).split())
+    return [name for name in _TELLING if name in has] or ["no instructions that the system tells of"]
+
+
+def processor(info: Path = _CPU_INFO) -> str:
+    """The processor's name and its instructions, as far as the system says them."""
+    name, flags = platform.machine(), ""
+    try:
+        lines = info.read_text().splitlines()
+    except OSError:
+        return f"{name} {platform.processor()}"
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip().lower() == "model name":
+            name = value.strip()
+        elif key.strip().lower() in ("flags", "features"):
+            flags = value.strip()
+            break
+    return f"{name} {flags}".strip()

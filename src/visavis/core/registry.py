@@ -12,6 +12,7 @@ FAMILIES = {
     "avfr": "visavis.generators.avfr.generator:AvfrGenerator",
     "headgan": "visavis.generators.headgan.generator:HeadganGenerator",
     "keypoint": "visavis.generators.keypoint:KeypointGenerator",
+    "rhythmic": "visavis.generators.rhythmic.generator:RhythmicGenerator",
 }
 
 

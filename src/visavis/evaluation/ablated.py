@@ -17,6 +17,7 @@ from visavis.motion.kind import MotionKind
 from visavis.motion.layout import Motion
 from visavis.nn.cost import Cost
 from visavis.nn.engine import Engine
+from visavis.nn.graph import CompileGraphs
 
 DEAF, MEMORYLESS = "deaf", "memoryless"
 WAYS = (DEAF, MEMORYLESS)
@@ -72,6 +73,11 @@ class Ablated:
         return self._generator.needs
 
     @property
+    def needs_of_driver(self) -> frozenset[Prior]:
+        """As of the whole one."""
+        return self._generator.needs_of_driver
+
+    @property
     def hears(self) -> SoundFeature | None:
         """None when deaf."""
         return None if DEAF in self._ways else self._generator.hears
@@ -104,9 +110,9 @@ class Ablated:
         """As of the whole one."""
         return self._generator.cost()
 
-    def fold(self) -> None:
+    def fold(self, compile_graphs: CompileGraphs | None = None) -> None:
         """As of the whole one."""
-        self._generator.fold()
+        self._generator.fold(compile_graphs)
 
 
 class _Still:

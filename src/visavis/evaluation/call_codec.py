@@ -113,7 +113,7 @@ class CallCodec:
 
 @cache
 def _loaded(model: str) -> tuple[Generator, WeightsId]:
-    return load_generator(model, Engine(precision="fp32")), WeightsId.of(model)
+    return load_generator(model, Engine(precision="fp32", name="torch")), WeightsId.of(model)
 
 
 def _pivots(angles: tuple[float, float, float] | None, drop_db: float) -> CallPoint:

@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from visavis.audio.window import SoundWindow
-from visavis.evaluation.clip import ALL_PRIORS, SIZE
+from visavis.evaluation.clip import SIZE
 from visavis.evaluation.models import BuiltIn, ModelName, Network, Rendering
 from visavis.face.align import whole
 from visavis.face.types import Observation
-from visavis.generators.base import Generator
+from visavis.generators.base import Generator, Prior
 from visavis.media.frame import Pixels
 from visavis.media.reader import SoundReader
 from visavis.media.twice import TwiceReader
@@ -51,8 +51,9 @@ def driven(
     made: dict[ModelName, Pictures] = {model: {} for model in models}
     with ExitStack() as stack:
         reader = stack.enter_context(TwiceReader(clip))
-        ahead = look_ahead(reader, source.mesh, ALL_PRIORS, SIZE, crop=False)
-        analyser = stack.enter_context(Analyser(ALL_PRIORS))
+        needs = {Prior.MESH}.union(*(one.needs_of_driver for one in models.values() if one is not None))
+        ahead = look_ahead(reader, source.mesh, needs, SIZE, crop=False)
+        analyser = stack.enter_context(Analyser(needs))
         renderings: dict[ModelName, Rendering] = {}
         for model, generator in models.items():
             if generator is None:

@@ -71,7 +71,7 @@ def parse_models(texts: Sequence[str]) -> list[ModelName]:
     return models
 
 
-def load_model(model: ModelName, device: str) -> Generator | None:
+def load_model(model: ModelName, engine: Engine) -> Generator | None:
     """Load weights; None for a built-in model.
 
     Raises:
@@ -83,7 +83,7 @@ def load_model(model: ModelName, device: str) -> Generator | None:
         if ways:
             raise ConfigError(f"--model {model.name}: {name} is built in, nothing can be taken away from it")
         return None
-    generator = load_generator(name, Engine(device, "fp32"))
+    generator = load_generator(name, engine)
     return Ablated(generator, ways) if ways else generator
 
 

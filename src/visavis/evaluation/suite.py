@@ -26,9 +26,13 @@ from visavis.evaluation.results import ClipResult, Tally, reasons
 from visavis.evaluation.sheet import write_sheet
 from visavis.face.tracker import FaceTracker
 from visavis.motion.kind import Mode
+from visavis.nn.engine import Engine
 
 #: What is measured where nobody says what: two baselines, and the packaged weights.
 USUAL_ROWS = ("copy", "mesh-warp", "avfr-256", "headgan-256")
+
+#: Reports do not depend on what a processor has in hardware.
+REFERENCE = Engine("auto", "fp32", 1, "torch")
 
 Progress = Callable[[int, int], None]
 
@@ -42,7 +46,7 @@ class Plan:
         protocol: same or cross identity.
         every: every how many frames one is measured.
         window_s: length of the window of consecutive frames; 0 for none.
-        device: where models run.
+        engine: where and how models run.
         weights: folder of metric networks, or None for the usual places alone.
         sheets: folder for contact sheets, or None.
     """
@@ -51,7 +55,7 @@ class Plan:
     protocol: Protocol
     every: int
     window_s: float
-    device: str
+    engine: Engine
     weights: Path | None
     sheets: Path | None
 
@@ -61,7 +65,7 @@ class Worker:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._generators = {model.label: load_model(model, plan.device) for model in plan.models}
+        self._generators = {model.label: load_model(model, plan.engine) for model in plan.models}
         self.networks = MetricNetworks.load(plan.weights)
 
     def __call__(self, task: Pair) -> ClipResult:
@@ -102,7 +106,7 @@ def evaluate(
     limit: int | None = None,
     every: int = 5,
     window_s: float = 2.0,
-    device: str = "auto",
+    engine: Engine = REFERENCE,
     workers: int = 1,
     metric_weights: Path | None = None,
     sheets: Path | None = None,
@@ -119,7 +123,7 @@ def evaluate(
         limit: how many clips at most.
         every: every how many frames one is measured.
         window_s: seconds of consecutive frames of each clip, for what moves; 0 leaves that out.
-        device: where models run.
+        engine: where and how models run.
         workers: how many processes, each with one thread; the report does not depend on it.
         metric_weights: folder with networks of metrics.
         sheets: folder for a contact sheet a clip (source | driver | each model).
@@ -135,7 +139,7 @@ def evaluate(
     tasks = pair(find_clips(dataset, split), Protocol(protocol))[:limit]
     if sheets is not None:
         sheets.mkdir(parents=True, exist_ok=True)
-    plan = Plan(tuple(names), Protocol(protocol), every, window_s, device, metric_weights, sheets)
+    plan = Plan(tuple(names), Protocol(protocol), every, window_s, engine, metric_weights, sheets)
     tally = Tally([model.label for model in names])
     with _one_thread():
         # Loaded here in any case: what is wrong with a model or a folder is said once, before processes start.

@@ -28,6 +28,7 @@ _FEATHER = 0.10
 # their correction has faded out. The face in the middle keeps the colours it was made with.
 _LEVEL_BLUR = 0.15
 _LEVEL_REACH = 0.45
+_RIM = 0.03  # softness of what counts as the edge of a part
 _LEVEL_SIZE = 64  # corrections are smooth, so that so many samples a side carry them
 _ANOTHER_THING = 32.0  # a difference (of 255) from which on something else is there, rather than another tint
 _NO_WEIGHT = 3e-4
@@ -74,11 +75,17 @@ class Crop:
         shift = np.array([self.left, self.top, 0], np.float32)
         return ((mesh - shift) * np.float32(2 / self.side) - np.array([1, 1, 0], np.float32)).astype(np.float32)
 
-    def paste(self, full: Pixels, picture: Pixels) -> Pixels:
+    def paste(self, full: Pixels, picture: Pixels, part: NDArray[np.float32] | None = None) -> Pixels:
         """Lay a crop's new picture ``uint8 [s, s, 3]`` over a frame.
 
         It fades out towards the crop's edge, and its colour is levelled to what the frame has along that edge, so that
         neither a line nor a patch of another tint shows where it lies. Beyond the crop the frame stays as it is.
+
+        Args:
+            full: the frame.
+            picture: the new picture.
+            part: ``float32 [s, s]``, 0 to 1: how much of the picture is laid where; None all of it. Where it is 0, the
+                frame stays as it is to the last bit, and colour is levelled along the edge of the part.
         """
         size = picture.shape[0]
         height, width = full.shape[:2]
@@ -96,8 +103,12 @@ class Crop:
         )
         extent = (right - left, bottom - top)
         crop_mask = self._mask(size, (height, width))
-        level = _level(self.cut(full, size), picture, 1 - crop_mask)
-        level *= 1 - self._mask(size, (height, width), _LEVEL_REACH)[..., None]
+        if part is None:
+            level = _level(self.cut(full, size), picture, 1 - crop_mask)
+            level *= 1 - self._mask(size, (height, width), _LEVEL_REACH)[..., None]
+        else:
+            crop_mask = crop_mask * part
+            level = _level(self.cut(full, size), picture, _rim(part))
         levelled = np.rint((picture + level).clip(0, 255)).astype(np.uint8)
         new = cv2.warpAffine(levelled, matrix, extent, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         mask = cv2.warpAffine(crop_mask, matrix, extent, flags=cv2.INTER_LINEAR)[..., None]
@@ -137,6 +148,13 @@ class Crop:
         factor = after.extent / max(before.extent, 1e-6)
         (old_x, old_y), (new_x, new_y) = before.middle, after.middle
         return Crop(new_x - factor * (old_x - self.left), new_y - factor * (old_y - self.top), factor * self.side)
+
+
+def _rim(part: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where a part of a crop meets its surroundings: around its soft edge, ``float32 [s, s]``, 0 to 1."""
+    width = _RIM * part.shape[0]
+    wide = cv2.GaussianBlur(part, (0, 0), width, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(4 * wide * (1 - wide) * (1 - part), np.float32)
 
 
 def _level(old: Pixels, new: Pixels, weight: NDArray[np.float32]) -> NDArray[np.float32]:

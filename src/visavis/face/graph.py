@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from visavis.core.closing import Closing
+from visavis.face.mediapipe import without_plots
 from visavis.face.quiet import quiet_native_logs
 from visavis.media.frame import Pixels
 
@@ -21,15 +22,21 @@ class FaceGraph(Closing):
 
     @abstractmethod
     def _new_graph(self) -> Any:
-        """Import one of MediaPipe's solutions and make it."""
+        """Import what of MediaPipe is needed, and make it."""
 
-    def _process(self, pixels: Pixels) -> Any:
-        """What the graph finds in ``uint8 [H, W, 3]`` RGB, as MediaPipe says it."""
+    def _process(self, pixels: Pixels, *told: float) -> Any:
+        """What the graph finds in ``uint8 [H, W, 3]`` RGB, as MediaPipe says it.
+
+        Args:
+            pixels: the picture.
+            told: what else the graph is told.
+        """
         self._calls += 1
         with quiet_native_logs(self._calls - 1):
             if self._graph is None:
-                self._graph = self._new_graph()
-            return self._graph.process(np.ascontiguousarray(pixels))
+                with without_plots():
+                    self._graph = self._new_graph()
+            return self._graph.process(np.ascontiguousarray(pixels), *told)
 
     def close(self) -> None:
         """Free the graph."""

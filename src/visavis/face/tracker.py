@@ -12,6 +12,7 @@ from visavis.core.closing import Closing
 from visavis.core.errors import FaceError
 from visavis.face.landmarks import MOST_FACES, FaceMesher
 from visavis.face.looks import ALIKE, Looks, looks_of, unlikeness
+from visavis.face.region import RegionMesher
 from visavis.face.search import FaceSearch, Square
 from visavis.face.types import Face
 from visavis.media.frame import Pixels
@@ -27,8 +28,8 @@ _WAIT_FOR_ANOTHER = 25  # when there are several, or that stood beside the follo
 _SAMPLES, _CHANGE, _CHANGED_SHARE = 24, 24, 0.5
 _EAGER, _SEARCH_EVERY = 3, 5
 _LOOKS_EVERY, _LOOKS_SHARE, _ADOPTED_AFTER = 10, 0.1, 75
-_AROUND = 2.5  # side of the square in which a small face is followed, in sides of the face
-_LARGE = 0.4  # share of the frame's shorter side from which on a face needs no square of its own
+_AROUND = 2.5  # side of the square in which a small face is looked for, in sides of the face
+_LARGE = 0.4  # share of the frame's shorter side from which on a face is large, however it was found
 _AGREED = 0.1  # of a face's side: mean distance of the points of two looks at a small face
 # Share of the frame's longer side below which a detector says only roughly where a face is: it is looked at from near.
 _SMALL = 0.2
@@ -42,11 +43,13 @@ class _Sight:
         face: where.
         close: whether it was seen only by looking closer.
         wide: whether all faces in view were looked for.
+        exact: whether its mesh is of its own region, not of what a detector found.
     """
 
     face: Face
     close: bool
     wide: bool
+    exact: bool = False
 
 
 class FaceTracker(Closing):
@@ -54,8 +57,9 @@ class FaceTracker(Closing):
 
     The face is chosen in the first frame that shows one: the largest, or the ``which``-th largest. From then on
     the face nearest to the last known place is followed; among several, one that looks like it goes before one that
-    does not. With a single face in view only one is looked for, which saves a detector run on every frame. Faces that
-    are too small for a look at the whole frame are searched for in squares, then followed in a square of their own.
+    does not. With a single face in view it is looked for where it was, which saves a detector run on every frame.
+    Faces that are too small for a look at the whole frame are searched for in squares. However a face was come by,
+    its mesh is that of the region that it gives itself (:mod:`visavis.face.region`).
 
     A face that is lost is looked for everywhere. What looks like it is taken up at once, wherever it is (a cut, a
     person who comes back elsewhere); another face only after a moment, so that nobody takes over while the followed one
@@ -73,14 +77,12 @@ class FaceTracker(Closing):
         if which is not None and not 0 <= which < MOST_FACES:
             raise FaceError(f"face {which} was asked for; choose 0 (the largest) to {MOST_FACES - 1}")
         self._which, self._video = which, video
-        self._one, self._all = FaceMesher(1, video=video), FaceMesher(MOST_FACES, video=video)
-        self._near, self._still = FaceMesher(1, video=video), FaceMesher(1, video=False)
-        self._search = FaceSearch()
+        self._all, self._still = FaceMesher(MOST_FACES, video=video), FaceMesher(1, video=False)
+        self._mesher, self._search = RegionMesher(), FaceSearch()
         self._last: Face | None = None
         self._looks: Looks | None = None
         self._others: list[Face] = []
-        self._region: Square | None = None
-        self._alone = self._cut = False
+        self._small = self._alone = self._cut = False
         self._shot: Pixels | None = None  # samples of the frame in which the face was found last
         self._missed = self._found = 0
         self._since: int | None = None  # the find from which on the followed face has looked different
@@ -88,7 +90,7 @@ class FaceTracker(Closing):
 
     def close(self) -> None:
         """Free MediaPipe's graphs."""
-        for part in (self._one, self._all, self._near, self._still, self._search):
+        for part in (self._all, self._still, self._mesher, self._search):
             part.close()
 
     def find(self, pixels: Pixels) -> Face | None:
@@ -111,26 +113,34 @@ class FaceTracker(Closing):
 
     def begin_anew(self) -> None:
         """Forget the followed face: the next frame is as the first."""
-        self._last, self._looks, self._since, self._region, self._shot = None, None, None, None, None
-        self._others, self._alone, self._missed = [], False, 0
+        self._last, self._looks, self._since, self._shot = None, None, None, None
+        self._others, self._small, self._alone, self._missed = [], False, False, 0
 
     def _ways(self, pixels: Pixels, seen: list[_Sight]) -> Iterator[list[_Sight]]:
         """Yield what is seen by each way of looking, the cheapest first."""
-        if self._region is not None and not self._cut:
-            faces = self._near.faces(self._region.cut(pixels))
-            close = [_Sight(self._region.out_of(face), True, False) for face in faces]
+        small = self._small and not self._cut
+        alone = self._alone and self._since is None and not self._cut
+        if self._video and self._last is not None and (small or alone):
+            faces = self._where_it_was(self._last, pixels)
+            close = [_Sight(face, small, False, True) for face in faces]
             if close and self._since is not None:
                 close += [_Sight(face, False, True) for face in self._all.faces(pixels)]
                 if self._found % _LOOKS_EVERY == 1:
-                    close += self._small(pixels, close)
+                    close += self._smaller(pixels, close)
             yield close
-        if self._alone and self._since is None and not self._cut:
-            yield [_Sight(face, False, False) for face in self._one.faces(pixels)]
         yield [_Sight(face, False, True) for face in self._all.faces(pixels)]
         if not self._video or self._missed < _EAGER or self._missed % _SEARCH_EVERY == 0:
-            yield list(self._small(pixels, seen))
+            yield list(self._smaller(pixels, seen))
 
-    def _small(self, pixels: Pixels, seen: list[_Sight]) -> Iterator[_Sight]:
+    def _where_it_was(self, last: Face, pixels: Pixels) -> list[Face]:
+        """The face about its last place: in its region, or, if it is small, in a square around that."""
+        face = self._mesher.face(pixels, last)
+        if face is None and self._small:
+            again = self._again(last, pixels)
+            face = again and (self._mesher.face(pixels, again) or again)
+        return [] if face is None else [face]
+
+    def _smaller(self, pixels: Pixels, seen: list[_Sight]) -> Iterator[_Sight]:
         """Yield the faces that only a search in squares shows."""
         wanted = 1 + (self._which or 0)
         for place in self._search.places(pixels, wanted)[:MOST_FACES]:
@@ -190,10 +200,13 @@ class FaceTracker(Closing):
             if jumped or self._cut or len(seen) > 1 or self._found % _LOOKS_EVERY == 0:
                 self._compare(sight, pixels)
             small = sight.close or face.side < _SMALL * max(pixels.shape[:2])
-            self._region = self._region_for(sight, pixels) if small else None
+            self._small = small and face.side <= _LARGE * min(pixels.shape[:2])
         if (not self._video or last is None) and not sight.close and face.side < _SMALL * max(pixels.shape[:2]):
             again = self._again(face, pixels)
             face = again if again is not None and _same(face, again) else face
+        if not sight.exact:
+            own = self._mesher.face(pixels, face)
+            face = own if own is not None and _same(face, own) else face
         if sight.wide:
             self._others = [other.face for other in seen if other is not sight]
             self._alone = not self._others and not self._which and self._since is None
@@ -215,17 +228,6 @@ class FaceTracker(Closing):
         """The face as it is seen from near."""
         around = Square.around(*face.middle, _AROUND * face.side)
         return next((around.out_of(found) for found in self._still.faces(around.cut(pixels))), None)
-
-    def _region_for(self, sight: _Sight, pixels: Pixels) -> Square | None:
-        """The square to look in next: the same while the face is well inside, since its graph knows the place."""
-        side, (x, y) = sight.face.side, sight.face.middle
-        if side > _LARGE * min(pixels.shape[:2]):
-            return None
-        if self._region is not None:
-            share = _AROUND * side / self._region.side
-            if math.dist(self._region.middle, (x, y)) < 0.1 * self._region.side and 0.75 < share < 1.3:
-                return self._region
-        return Square.around(x, y, _AROUND * side)
 
 
 def _samples(pixels: Pixels) -> Pixels:

@@ -21,6 +21,7 @@ from visavis.motion.kind import MotionKind
 from visavis.motion.layout import Motion
 from visavis.nn.cost import Cost
 from visavis.nn.engine import Engine
+from visavis.nn.graph import CompileGraphs
 
 
 class Prior(str, Enum):
@@ -72,7 +73,11 @@ class Generator(Protocol):
 
     @property
     def needs(self) -> frozenset[Prior]:
-        """Priors that an observation must carry for :meth:`analyse` and :meth:`prepare`."""
+        """Priors that an observation must carry for :meth:`prepare`, and for :meth:`analyse` of it."""
+
+    @property
+    def needs_of_driver(self) -> frozenset[Prior]:
+        """Those of them that :meth:`analyse` looks at: all that is computed of a driving frame."""
 
     @property
     def hears(self) -> SoundFeature | None:
@@ -106,8 +111,12 @@ class Generator(Protocol):
     def cost(self) -> Cost:
         """Parameters and multiply-accumulates by part, per source and per frame."""
 
-    def fold(self) -> None:
-        """Make rendering fast; from here on the network is neither trained nor saved."""
+    def fold(self, compile_graphs: CompileGraphs | None = None) -> None:
+        """Make rendering fast; from here on the network is neither trained nor saved.
+
+        Args:
+            compile_graphs: has the engine compute what can be compiled; without it torch computes all.
+        """
 
 
 class Family(Protocol):

@@ -27,6 +27,7 @@ from visavis.motion.layout import Motion
 from visavis.nn.blocks import AntiAliasDownsample, DownBlock, Hourglass, ResBlock, SameBlock, UpBlock
 from visavis.nn.cost import gmac
 from visavis.nn.dense_motion import keypoint_heatmaps, sparse_motions
+from visavis.nn.graph import Graph
 from visavis.nn.warp import coordinate_grid, resize_grid, sample
 
 _VARIANCE = 0.01
@@ -105,6 +106,21 @@ class EncodedSource:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """The dense motion and what it makes of the source.
+
+    Attributes:
+        features: of the source, moved, and zero where they are occluded.
+        grid, occlusion, mask: as in :class:`KeypointRendering`.
+    """
+
+    features: Tensor
+    grid: Tensor
+    occlusion: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
 class KeypointRendering:
     """One frame and how it came about.
 
@@ -172,13 +188,17 @@ class Inpainter(nn.Module):
             x = block(x)
         return x  # type: ignore[no-any-return]
 
-    def decode(self, features: Tensor, grid: Tensor, occlusion: Tensor) -> Tensor:
-        """Warp, hide what is occluded, and paint."""
+    def move(self, features: Tensor, grid: Tensor, occlusion: Tensor) -> Tensor:
+        """Warp features of the source and hide what is occluded."""
         size = features.shape[2:]
         x = sample(features, resize_grid(grid, size))
         if occlusion.shape[2:] != size:
             occlusion = F.interpolate(occlusion, size=size, mode="bilinear", align_corners=False)
-        x = self.bottleneck(x * occlusion)
+        return x * occlusion
+
+    def decode(self, features: Tensor) -> Tensor:
+        """Paint moved features."""
+        x = self.bottleneck(features)
         for block in self.up_blocks:
             x = block(x)
         return self.final(x).sigmoid()  # type: ignore[no-any-return]
@@ -215,9 +235,18 @@ class FirstOrderModel(nn.Module):
         return EncodedSource(small, self.generator.encode(picture), motion)
 
     def render(self, source: EncodedSource, driving: KeypointMotion) -> KeypointRendering:
-        """Render a driving motion."""
+        """Render a driving motion, by the graphs :meth:`move` and :meth:`decode`."""
+        moved = self.move(source, driving)
+        return KeypointRendering(self.decode(moved.features), moved.grid, moved.occlusion, moved.mask)
+
+    def move(self, source: EncodedSource, driving: KeypointMotion) -> Moved:
+        """Dense motion, and the source's features moved by it."""
         grid, occlusion, mask = self.generator.dense_motion_network(source, driving)
-        return KeypointRendering(self.generator.decode(source.features, grid, occlusion), grid, occlusion, mask)
+        return Moved(self.generator.move(source.features, grid, occlusion), grid, occlusion, mask)
+
+    def decode(self, features: Tensor) -> Tensor:
+        """The picture of moved features."""
+        return self.generator.decode(features)
 
 
 class KeypointGenerator(NetworkGenerator[KeypointConfig, FirstOrderModel, EncodedSource]):
@@ -232,6 +261,7 @@ class KeypointGenerator(NetworkGenerator[KeypointConfig, FirstOrderModel, Encode
     family = "keypoint"
     shape_class, network_class = KeypointConfig, FirstOrderModel
     exact = ("kp_detector", "generator.dense_motion_network")
+    graphs = (Graph("detect", exact=True), Graph("move", exact=True, lent=True), Graph("decode", lent=True))
 
     @cached_property
     def kind(self) -> KeypointKind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 import numpy as np
@@ -25,6 +25,7 @@ from visavis.motion.layout import Motion
 from visavis.nn.cost import Cost
 from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.folding import folded
+from visavis.nn.graph import CompileGraphs, Graph
 from visavis.nn.pictures import as_tensor, to_pixels
 
 
@@ -60,6 +61,7 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
         shape_class, network_class: of the family; a network is made of its shape alone.
         named: plain configs that can be asked for by name.
         exact: children of the network that stay in float32 at any precision.
+        graphs: methods of the network that another engine may compute, which is all of it that every frame costs.
         references, memory: see :class:`visavis.generators.base.Generator`.
     """
 
@@ -68,12 +70,15 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
     network_class: ClassVar[type[nn.Module]]
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     exact: ClassVar[tuple[str, ...]] = ()
+    graphs: ClassVar[tuple[Graph, ...]] = ()
     references: References = References(1, 1)
     memory: int = 0
 
     def __init__(self, config: ShapeT, network: NetworkT | None = None, engine: Engine = PLAIN) -> None:
         self.config: ShapeT = config
-        self.engine, self.device = engine, torch.device(engine.device)
+        # A family without graphs is torch's, in the precision that was chosen.
+        self.engine = engine if self.graphs else replace(engine, name="torch")
+        self.device = torch.device(engine.device)
         made = cast(NetworkT, self.network_class(config)) if network is None else network
         self.network: NetworkT = made.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
@@ -110,6 +115,11 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
         return frozenset()
 
     @property
+    def needs_of_driver(self) -> frozenset[Prior]:
+        """As of the source, unless a family says otherwise."""
+        return self.needs
+
+    @property
     def hears(self) -> SoundFeature | None:
         """Nothing, unless a family says otherwise."""
         return None
@@ -144,9 +154,11 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
         with self.engine.computing(), self.engine.autocast():
             return _Ready(self, self._prepare(references))
 
-    def fold(self) -> None:
-        """Make rendering fast; from here on the network is neither trained nor saved."""
-        self.network = folded(self.network, exact=self.exact, bf16=self.engine.precision == "bf16")
+    def fold(self, compile_graphs: CompileGraphs | None = None) -> None:
+        """Make rendering fast, see :class:`visavis.generators.base.Generator`."""
+        self.network = folded(self.network, exact=self.exact, bf16=self.engine.reduced)
+        if compile_graphs is not None:
+            compile_graphs(self.network, self.graphs, self.engine)
 
     def cost(self) -> Cost:
         """Parameters and multiply-accumulates by part."""

@@ -18,7 +18,7 @@ class OneEuro:
             move at some units per second.
     """
 
-    def __init__(self, still_hz: float = 4.0, speed_gain: float = 60.0, speed_hz: float = 8.0) -> None:
+    def __init__(self, still_hz: float = 2.0, speed_gain: float = 120.0, speed_hz: float = 8.0) -> None:
         self._still_hz, self._speed_gain, self._speed_hz = still_hz, speed_gain, speed_hz
         self._time: Fraction | None = None
         self._value: NDArray[np.float32] | None = None

@@ -23,7 +23,9 @@ def fill_behind(picture: Tensor, person: Tensor) -> Tensor:
         picture: ``[B, 3, S, S]`` in [0, 1].
         person: segmentation ``[B, 1, S, S]`` in [0, 1], 1 is person.
     """
-    known = 1 - F.max_pool2d(person, _MARGIN, stride=1, padding=_MARGIN // 2)
+    # The largest of a square is the largest of its rows' largest, at a quarter of the work.
+    wide = F.max_pool2d(person, (1, _MARGIN), stride=1, padding=(0, _MARGIN // 2))
+    known = 1 - F.max_pool2d(wide, (_MARGIN, 1), stride=1, padding=(_MARGIN // 2, 0))
     return fill_holes(picture * known, known, picture.mean((2, 3), keepdim=True))
 
 

@@ -1,11 +1,13 @@
-"""Where and how networks compute: device, precision and threads, as one value that travels from option to network."""
+"""Where and how networks compute: engine, device, precision and threads, as one value from option to network."""
 
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import torch
 
@@ -14,6 +16,11 @@ from visavis.core.processor import has_bf16, useful_threads
 from visavis.nn.denormals import denormals_flushed
 
 PRECISIONS = ("auto", "fp32", "bf16")
+#: Names of engines, the module each needs, and the extra that brings it.
+ENGINES = {"torch": ("torch", ""), "openvino": ("openvino", "fast"), "onnx": ("onnxruntime", "onnx")}
+#: What ``auto`` takes, where this variable is set.
+PREFERRED = "VISAVIS_ENGINE"
+_X86 = ("x86_64", "amd64", "i386", "i686")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +31,35 @@ class Engine:
         device: auto, cpu or cuda.
         precision: auto, fp32, or bf16 for all that may lose digits.
         threads: of the CPU; None for what this process may use, at most 8.
+        name: who computes the graphs of a network: auto, torch, openvino or onnx (:mod:`visavis.runtime`). Whatever is
+            no graph is torch's, and in float32 where the graphs are not.
     """
 
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    name: str = "auto"
 
     def chosen(self) -> Engine:
         """The same with nothing left to choose.
 
         Raises:
-            ConfigError: a device that is not there, an unknown precision, or no thread.
+            ConfigError: a device or an engine that is not there, a precision that it does not have, or no thread.
         """
         device = choose_device(self.device)
-        return Engine(device, choose_precision(self.precision, device), choose_threads(self.threads))
+        name = choose_engine(self.name, device)
+        precision = choose_precision(self.precision, device, name)
+        return Engine(device, precision, choose_threads(self.threads), name)
+
+    @property
+    def reduced(self) -> bool:
+        """Whether torch itself computes in reduced precision."""
+        return self.precision == "bf16" and self.name in ("auto", "torch")
 
     def autocast(self) -> torch.autocast:
-        """Reduced precision in here, if that is the engine's."""
+        """Torch's reduced precision in here, if that is the engine's."""
         kind = torch.device(self.device).type
-        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
+        return torch.autocast(kind, torch.bfloat16, enabled=self.reduced)
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -60,7 +77,7 @@ class Engine:
 
 
 #: Exact, on the CPU, with the threads that are set.
-PLAIN = Engine("cpu", "fp32")
+PLAIN = Engine("cpu", "fp32", name="torch")
 
 
 def choose_device(device: str) -> str:
@@ -72,12 +89,39 @@ def choose_device(device: str) -> str:
     return device
 
 
-def choose_precision(precision: str, device: str) -> str:
-    """Turn ``auto`` into the precision that suits the device: bf16 where its arithmetic is in hardware."""
+def choose_engine(name: str, device: str) -> str:
+    """Turn ``auto`` into OpenVINO on x86 processors where it is installed, else torch; refuse what is not there.
+
+    The environment's ``VISAVIS_ENGINE`` says what ``auto`` is.
+    """
+    if name == "auto":
+        asked = os.environ.get(PREFERRED, "auto")
+        if asked != "auto" and device == "cpu":
+            return choose_engine(asked, device)
+        fast = device == "cpu" and platform.machine().lower() in _X86 and installed("openvino")
+        return "openvino" if fast else "torch"
+    if name not in ENGINES:
+        raise ConfigError(f"--engine {name}: choose auto, {', '.join(ENGINES)}")
+    if not installed(name):
+        raise ConfigError(f"--engine {name}: it is not installed; pip install 'visavis[{ENGINES[name][1]}]' brings it")
+    if device != "cpu" and name != "torch":
+        raise ConfigError(f"--engine {name}: it computes on the CPU alone; use torch with --device {device}")
+    return name
+
+
+def installed(name: str) -> bool:
+    """Whether an engine's package is there."""
+    return find_spec(ENGINES[name][0]) is not None
+
+
+def choose_precision(precision: str, device: str, name: str = "torch") -> str:
+    """Turn ``auto`` into the precision that suits device and engine: bf16 where its arithmetic is in hardware."""
     if precision not in PRECISIONS:
         raise ConfigError(f"--precision {precision}: choose {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}")
+    if precision == "bf16" and name == "onnx":
+        raise ConfigError("--precision bf16: ONNX Runtime has no bf16 on CPUs; choose fp32, or another --engine")
     if precision == "auto":
-        return "bf16" if device == "cuda" or has_bf16() else "fp32"
+        return "bf16" if name != "onnx" and (device == "cuda" or has_bf16()) else "fp32"
     return precision
 
 

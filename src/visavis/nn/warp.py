@@ -46,3 +46,24 @@ def resize_grid(grid: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
         return grid
     flat = F.interpolate(grid.permute(0, 3, 1, 2), size=tuple(size), mode="bilinear", align_corners=False)
     return flat.permute(0, 2, 3, 1)
+
+
+def halved(flow: Tensor) -> Tensor:
+    """A flow in pixels ``[B, 2, h, w]`` for half of the side (section 3.3): averaged over 2x2, divided by two."""
+    return F.avg_pool2d(flow, 2) / 2
+
+
+def doubled(flow: Tensor) -> Tensor:
+    """A flow in pixels ``[B, 2, h, w]`` for twice the side: interpolated, and twice as long."""
+    return 2 * F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def grid_of(flow: Tensor) -> Tensor:
+    """Sampling grid ``[B, h, w, 2]`` of a flow ``[B, 2, h, w]`` in pixels of its own side.
+
+    The paper's flow says for each place of the output how many pixels away it samples the reference; ours are grids of
+    places in [-1, 1] (docs/conventions.md), so that a pixel is ``2 / side``.
+    """
+    height, width = flow.shape[2:]
+    own = coordinate_grid(height, width, align_corners=False, device=flow.device)
+    return own + flow.float().permute(0, 2, 3, 1) * flow.new_tensor([2 / width, 2 / height], dtype=torch.float32)

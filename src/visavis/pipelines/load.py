@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from visavis.generators.base import Generator, family_of
 from visavis.nn.engine import Engine
+from visavis.runtime.compiled import compile_graphs
 from visavis.weights.checkpoint import load
 from visavis.weights.network import load_fitting
 from visavis.weights.store import resolve
@@ -15,7 +16,7 @@ def load_generator(name_or_path: str, engine: Engine | None = None, *, fold: boo
     Args:
         name_or_path: of the weights.
         engine: where and how to compute; None chooses for this machine.
-        fold: make rendering fast, after which the network is neither trained nor saved.
+        fold: make rendering fast, by the engine too, after which the network is neither trained nor saved.
 
     Raises:
         ConfigError: an engine that is not there.
@@ -28,5 +29,5 @@ def load_generator(name_or_path: str, engine: Engine | None = None, *, fold: boo
     network = load_fitting(path, header, lambda: family.new_network(header.config))
     generator = family.from_checkpoint(header.config, network, chosen)
     if fold:
-        generator.fold()
+        generator.fold(compile_graphs)
     return generator

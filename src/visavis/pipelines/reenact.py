@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -20,7 +20,10 @@ from visavis.motion.kind import Carrier, Mode
 from visavis.motion.layout import Motion
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.render import Portrait, SoundAt
+from visavis.pipelines.stages import Stages
 
+#: A driving mesh at a time, with another mouth.
+LipsAt = Callable[[NDArray[np.float32], Fraction], NDArray[np.float32]]
 STAGES = ("analyse", "motion", "render")
 
 
@@ -54,6 +57,8 @@ class Reenactor:
             rendered as it is.
         amounts: how much of the driver's movement counts.
         edits: changes by hand of every frame.
+        lips: gives a driving mesh ``[478, 3]`` at a time the mouth of something else that is said; None leaves the
+            driver's.
 
     Raises:
         ConfigError: amounts or edits of parts that the generator's motion does not have.
@@ -70,8 +75,9 @@ class Reenactor:
         mode: Mode | None = Mode.RELATIVE,
         amounts: Amounts = UNCHANGED,
         edits: Edits = UNEDITED,
+        lips: LipsAt | None = None,
     ) -> None:
-        self._generator, self._edits, self._mode = generator, edits, mode
+        self._generator, self._edits, self._mode, self._lips = generator, edits, mode, lips
         self._portrait = Portrait(generator, [source, *others])
         self._source = generator.analyse(source)
         self._motion = generator.kind.edited(self._source, edits, self._source) if edits else self._source
@@ -82,17 +88,40 @@ class Reenactor:
         self.tally = Tally()
 
     def stream(
-        self, driving: Iterable[Frame], analyser: Analyser, crop: Crop, sound_at: SoundAt | None = None
+        self,
+        driving: Iterable[Frame],
+        analyser: Analyser,
+        crop: Crop,
+        sound_at: SoundAt | None = None,
+        stages: Stages | None = None,
     ) -> Iterator[Frame]:
         """Yield one frame per driving frame, at the driving frame's time.
 
         Memory does not grow with the length of `driving`, so a file and a camera are the same to us. A frame
         without a face holds the last motion (the source's own until a face is seen) and is counted.
 
+        Args:
+            driving: frames whose times increase.
+            analyser: that follows the face.
+            crop: where it is in the first frame.
+            sound_at: sound of a time; None for a stream without sound.
+            stages: analyse frames while those before them are rendered; None takes one frame after the other. The
+                pictures are the same.
+
         Raises:
             FaceError: at the end, if no frame showed a face.
         """
         self.hear(sound_at)
+        seen = self._seen(driving, analyser, crop)
+        for at, observation in seen if stages is None else stages.ahead(seen, "analyse"):
+            yield Frame(self.picture(observation, at), at)
+        if self.tally.frames == self.tally.frames_without_face:
+            raise FaceError("the driving video shows no face in any frame")
+
+    def _seen(
+        self, driving: Iterable[Frame], analyser: Analyser, crop: Crop
+    ) -> Iterator[tuple[Fraction, Observation | None]]:
+        """What is seen in each driving frame, and its time; None where no face is."""
         size = self._generator.size
         for frame in driving:
             clock = time.perf_counter()
@@ -102,10 +131,7 @@ class Reenactor:
                 crop = analyser.follow(crop, face)
                 observation = analyser.observe(frame, face, crop, size)
             self._count("analyse", clock)
-            picture = self.picture(observation, frame.time)
-            yield Frame(picture, frame.time)
-        if self.tally.frames == self.tally.frames_without_face:
-            raise FaceError("the driving video shows no face in any frame")
+            yield frame.time, observation
 
     def hear(self, sound_at: SoundAt | None) -> None:
         """Begin a stream with this sound, or without any."""
@@ -119,7 +145,7 @@ class Reenactor:
             at: its time.
         """
         clock = time.perf_counter()
-        motion = self._moved(driving)
+        motion = self._moved(driving, at)
         clock = self._count("motion", clock)
         picture = self._portrait.picture(motion, at)
         self._count("render", clock)
@@ -128,16 +154,18 @@ class Reenactor:
     def skip(self, driving: Observation | None) -> None:
         """Let a driving frame pass of which nobody looks at the picture."""
         if self._carry is not None or self._generator.memory:
-            self._portrait.skip(self._moved(driving))
+            self._portrait.skip(self._moved(driving, None))
         else:
             self.tally.frames += 1
 
-    def _moved(self, driving: Observation | None) -> Motion:
+    def _moved(self, driving: Observation | None, at: Fraction | None) -> Motion:
         self.tally.frames += 1
         if driving is None:
             self.tally.frames_without_face += 1
             return self._motion
         motion = self._generator.analyse(driving)
+        if self._lips is not None and driving.mesh is not None and at is not None:
+            motion = self._generator.kind.of_mesh(self._lips(driving.mesh, at), motion)
         if self._carry is not None:
             motion = self._carry(motion)
         self._motion = self._generator.kind.edited(motion, self._edits, self._source) if self._edits else motion

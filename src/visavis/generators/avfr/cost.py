@@ -23,8 +23,8 @@ def gmac_of(network: nn.Module) -> dict[str, dict[str, float]]:
     still = network.encode(picture, motion, prior)
     detector = gmac(lambda: network.detect(picture, prior, mesh))
     render = gmac(lambda: network.render(still, motion, drawing, mel))
-    controls = network.mesh_model.controls(motion.mesh) if motion.mesh is not None else None
-    dense = gmac(lambda: network.motion(still, motion, controls, drawing if config.mesh_motion else None))
+    by_mesh = network.carry(still, motion)
+    dense = gmac(lambda: network.motion(still, motion, by_mesh, still.drawing))
     sound = gmac(lambda: (network.sound(mel), network.query(mel))) if config.sound else 0.0
     per_source = {"detector": detector, "appearance": gmac(lambda: network.appearance(picture))}
     if config.identity_aware:

@@ -27,6 +27,7 @@ from visavis.generators.network import NetworkGenerator, overlaid
 from visavis.motion.keypoint_kind import KeypointKind
 from visavis.motion.keypoints import KeypointMotion
 from visavis.motion.layout import Motion
+from visavis.nn.graph import CompileGraphs, Graph
 from visavis.nn.pictures import grey_as_tensor
 
 
@@ -56,11 +57,12 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, AvfrNetwork, Prepared]):
     shape_class, network_class = AvfrConfig, AvfrNetwork
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {name: asdict(make()) for name, make in NAMED.items()}
     exact = ("detector", "motion")
+    graphs = (Graph("detect", exact=True), Graph("move", exact=True, lent=True), Graph("decode", lent=True))
     gmac_of = staticmethod(gmac_of)
 
-    def fold(self) -> None:
-        """Make rendering fast; from here on the network is neither trained nor saved."""
-        super().fold()
+    def fold(self, compile_graphs: CompileGraphs | None = None) -> None:
+        """Make rendering fast, see :class:`visavis.generators.base.Generator`."""
+        super().fold(compile_graphs)
         if self.config.mesh_motion:
             self.network.mesh_model.settle()
 
@@ -85,6 +87,11 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, AvfrNetwork, Prepared]):
         return frozenset({Prior.MESH} if self.config.mesh_motion else ())
 
     @property
+    def needs_of_driver(self) -> frozenset[Prior]:
+        """The segmentation only where the detector looks at it, which is what the structural prior is for."""
+        return self.needs if self.config.structural_prior else self.needs & {Prior.MESH}
+
+    @property
     def hears(self) -> SoundFeature | None:
         """The mel window of a frame."""
         return MEL_WINDOW if self.config.sound else None
@@ -96,6 +103,8 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, AvfrNetwork, Prepared]):
     def _prepare(self, references: Sequence[Observation]) -> Prepared:
         """Encode the source."""
         source = references[0]
+        if self.config.layers and source.segmentation is None:
+            raise FaceError("this model needs the segmentation of the source")
         motion, prior = self._detect(source)
         still = self.network.encode(self._picture(source), motion, prior)
         skin: tuple[Lids | Lips, ...] = ()
@@ -112,7 +121,7 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, AvfrNetwork, Prepared]):
             mesh = self.face_model.points(np.concatenate([motion["camera"], motion["shape"]]))
         drawing = None if mesh is None else grey_as_tensor(draw_mesh(mesh, self.size), self.device)
         moved = KeypointMotion.of(motion, self.device)
-        picture = self.network.render(person.still, moved, drawing, mel).picture.float()
+        picture = self.network.picture(person.still, moved, drawing, mel).float()
         if mesh is not None:
             for skin in person.skin:
                 picture = overlaid(picture, skin.patches(mesh))
@@ -130,7 +139,7 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, AvfrNetwork, Prepared]):
         """Segmentation ``[1, 1, S, S]``; empty where this network does not look at it."""
         if observation.segmentation is not None:
             return grey_as_tensor(observation.segmentation, self.device)
-        if Prior.SEGMENTATION in self.needs:
+        if Prior.SEGMENTATION in self.needs_of_driver:
             raise FaceError("this model needs the segmentation of every frame it analyses")
         return torch.zeros(1, 1, self.size, self.size, device=self.device)
 

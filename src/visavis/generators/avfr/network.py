@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from visavis.audio.feature import MEL_WINDOW
 from visavis.generators.avfr.config import AvfrConfig
-from visavis.generators.avfr.mesh import MeshControls, MeshModel
+from visavis.generators.avfr.mesh import MeshModel
 from visavis.generators.avfr.sound import QueryEncoder, SoundEncoder
 from visavis.motion.keypoints import KeypointDetector, KeypointMotion
 from visavis.nn.attention import AudioVisualAttention
@@ -23,7 +23,7 @@ from visavis.nn.blocks import AntiAliasDownsample, Hourglass, SameBlock
 from visavis.nn.composite import Layers, blend, fill_behind
 from visavis.nn.dense_motion import keypoint_heatmaps, no_denormals, sparse_motions
 from visavis.nn.norms import SpadeResBlock
-from visavis.nn.thin_plate import warp_grid
+from visavis.nn.thin_plate import Spline, spline
 from visavis.nn.warp import channels_last, coordinate_grid, resize_grid, sample
 
 _FOLD = 4  # h / 4: the scale of motion and of every Enc_
@@ -43,9 +43,11 @@ class Still:
         identity: features of the identity encoder at S, S/2 and S/4; empty without it.
         motion: keypoints (and mesh coefficients) of the source.
         mesh: control points of the source's mesh ``[B, N, 2]``, or None.
-        drawing: drawing of the source's mesh ``[B, 1, S, S]``, or None.
+        drawing: drawing of the source's mesh, folded to ``[B, 16, S/4, S/4]``, or None.
         person: the source's segmentation ``[B, 1, S, S]``, or None without layers.
+        small_person: the same at S/4.
         background: the source without its person, ``[B, 3, S, S]``, or None without layers.
+        small_background: the same at S/4.
     """
 
     picture: Tensor
@@ -56,7 +58,44 @@ class Still:
     mesh: Tensor | None
     drawing: Tensor | None
     person: Tensor | None
+    small_person: Tensor | None
     background: Tensor | None
+    small_background: Tensor | None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The dense motion and what it makes of the source.
+
+    Attributes:
+        grid: dense motion ``[B, S/4, S/4, 2]``: for each place of the output, where it samples the source.
+        mask: share of each candidate motion ``[B, candidates, S/4, S/4]``.
+        enc_motion: Enc_motion ``[B, c, S/4, S/4]``.
+        warped: the source moved, ``[B, 3, S, S]``.
+        person: the source's segmentation moved, ``[B, 1, S, S]``, or None without layers.
+        identity: features of the identity encoder, moved if the network aligns them.
+    """
+
+    grid: Tensor
+    mask: Tensor
+    enc_motion: Tensor
+    warped: Tensor
+    person: Tensor | None
+    identity: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Painted:
+    """What the decoder makes of a moved source.
+
+    Attributes:
+        picture, attention, layers, shares: as in :class:`Rendering`.
+    """
+
+    picture: Tensor
+    attention: Tensor | None
+    layers: tuple[Tensor, ...]
+    shares: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -103,9 +142,16 @@ class CandidateMotion(nn.Module):
                 self.mask.bias[-1] += _MESH_HEAD_START  # type: ignore[index]
 
     def forward(
-        self, still: Still, driving: KeypointMotion, mesh: MeshControls | None, drawing: Tensor | None
+        self, still: Still, driving: KeypointMotion, by_mesh: Spline | None, drawing: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return grid ``[B, h, w, 2]``, occlusion ``[B, 1, h, w]`` in [0, 1], and mask ``[B, candidates, h, w]``."""
+        """Return grid ``[B, h, w, 2]``, occlusion ``[B, 1, h, w]`` in [0, 1], and mask ``[B, candidates, h, w]``.
+
+        Args:
+            still: the source.
+            driving: keypoints.
+            by_mesh: the mesh's candidate, or None.
+            drawing: of the driving mesh, folded to ``[B, 16, h, w]``, or None.
+        """
         height, width = still.small.shape[2:]
         grid = coordinate_grid(height, width, align_corners=False, device=still.small.device)
         source = still.motion
@@ -113,16 +159,15 @@ class CandidateMotion(nn.Module):
         heat = keypoint_heatmaps(driving.points, grid, _VARIANCE) - keypoint_heatmaps(source.points, grid, _VARIANCE)
         heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], 1)
         parts = [heat]
-        if mesh is not None and still.mesh is not None:
-            by_mesh = warp_grid(mesh.points, still.mesh, grid, stiffness=mesh.stiffness)
-            motions = torch.cat([motions, by_mesh[:, None]], 1)
+        if by_mesh is not None:
+            motions = torch.cat([motions, by_mesh.grid(grid)[:, None]], 1)
         count = motions.shape[1]
         spread = still.small[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
         parts.append(sample(spread, motions.flatten(0, 1)).view(-1, 3 * count, height, width))
         if drawing is not None and still.drawing is not None:
-            parts += [F.pixel_unshuffle(drawing, _FOLD), F.pixel_unshuffle(still.drawing, _FOLD)]
-        if still.person is not None:
-            person = F.avg_pool2d(still.person, _FOLD)[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
+            parts += [drawing, still.drawing]
+        if still.small_person is not None:
+            person = still.small_person[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
             parts.append(sample(person, motions.flatten(0, 1)).view(-1, count, height, width))
         mask, occlusion, residual = self._heads(self.hourglass(channels_last(torch.cat(parts, 1))))
         mask = no_denormals(mask.softmax(1))
@@ -302,6 +347,7 @@ class AvfrNetwork(nn.Module):
         """
         config = self.config
         person = prior[:, 1:].float() if config.layers and prior is not None else None
+        background = fill_behind(picture.float(), person) if person is not None else None
         return Still(
             picture=picture,
             small=self.shrink(picture),
@@ -309,9 +355,11 @@ class AvfrNetwork(nn.Module):
             identity=self.identity(picture) if config.identity_aware else (),
             motion=motion,
             mesh=self.mesh_model.controls(motion.mesh).points if motion.mesh is not None else None,
-            drawing=prior[:, :1] if config.mesh_motion and prior is not None else None,
+            drawing=F.pixel_unshuffle(prior[:, :1], _FOLD) if config.mesh_motion and prior is not None else None,
             person=person,
-            background=fill_behind(picture.float(), person) if person is not None else None,
+            small_person=F.avg_pool2d(person, _FOLD) if person is not None else None,
+            background=background,
+            small_background=F.avg_pool2d(background, _FOLD) if background is not None else None,
         )
 
     def render(self, still: Still, driving: KeypointMotion, drawing: Tensor | None, mel: Tensor | None) -> Rendering:
@@ -323,25 +371,44 @@ class AvfrNetwork(nn.Module):
             drawing: ``[B, 1, S, S]``, drawing of the driving motion's mesh.
             mel: ``[B, 1, *MEL_WINDOW.shape]`` in [0, 1]; None is silence.
         """
-        mesh = self.mesh_model.controls(driving.mesh) if driving.mesh is not None else None
-        grid, occlusion, mask = self.motion(still, driving, mesh, drawing if self.config.mesh_motion else None)
-        enc_motion = sample(still.features.float(), grid) * occlusion
-        parts = [enc_motion]
-        attention = None
-        if self.config.sound:
-            if mel is None:
-                mel = enc_motion.new_zeros(enc_motion.shape[0], 1, *MEL_WINDOW.shape)
-            attention = self.attend(self.query(mel), enc_motion)
-            parts += [self.sound(mel), attention]
+        moved, folded, mel = self._begin(still, driving, drawing, mel)
+        painted = self.paint(moved, folded, mel, still.background, still.small_background)
+        return Rendering(
+            painted.picture, moved.warped, moved.grid, moved.mask, painted.attention, painted.layers, painted.shares
+        )
+
+    def picture(self, still: Still, driving: KeypointMotion, drawing: Tensor | None, mel: Tensor | None) -> Tensor:
+        """The picture of :meth:`render` alone: a step on the host, then the graphs :meth:`move` and :meth:`decode`."""
+        moved, folded, mel = self._begin(still, driving, drawing, mel)
+        return self.decode(moved, folded, mel, still.background, still.small_background)
+
+    def _begin(
+        self, still: Still, driving: KeypointMotion, drawing: Tensor | None, mel: Tensor | None
+    ) -> tuple[Moved, Tensor | None, Tensor | None]:
+        """The source moved, the drawing folded, and a sound."""
+        if mel is None and self.config.sound:
+            mel = still.small.new_zeros(still.small.shape[0], 1, *MEL_WINDOW.shape)
+        folded = None
         if self.config.mesh_motion:
             if drawing is None:
                 raise ValueError("this network needs the drawing of the driving mesh")
-            parts.append(F.pixel_unshuffle(drawing, _FOLD))
+            folded = F.pixel_unshuffle(drawing, _FOLD)
+        return self.move(still, driving, self.carry(still, driving), folded), folded, mel
+
+    def carry(self, still: Still, driving: KeypointMotion) -> Spline | None:
+        """The mesh's candidate motion, a thin-plate warp; None without mesh motion.
+
+        No graph: a system of equations is solved, which other engines do not.
+        """
+        if driving.mesh is None or still.mesh is None:
+            return None
+        mesh = self.mesh_model.controls(driving.mesh)
+        return spline(mesh.points, still.mesh, stiffness=mesh.stiffness)
+
+    def move(self, still: Still, driving: KeypointMotion, by_mesh: Spline | None, drawing: Tensor | None) -> Moved:
+        """Dense motion, and all that it warps; the rest is as for :class:`CandidateMotion`."""
+        grid, occlusion, mask = self.motion(still, driving, by_mesh, drawing)
         fine = resize_grid(grid, still.picture.shape[2:])
-        warped, person = sample(still.picture, fine), None
-        if still.person is not None and still.background is not None:
-            person = sample(still.person, fine)
-            parts += [F.avg_pool2d(still.background, _FOLD), F.avg_pool2d(person, _FOLD)]
         identity = still.identity
         if self.config.align_identity:
             grids = {fine.shape[1]: fine, grid.shape[1]: grid}
@@ -349,7 +416,53 @@ class AvfrNetwork(nn.Module):
                 channels_last(sample(x.float(), grids.get(x.shape[2], resize_grid(grid, x.shape[2:]))))
                 for x in identity
             )
-        made, shares = self.decoder(channels_last(torch.cat(parts, 1)), identity, warped, still.background, person)
-        layers = tuple(layer for layer in (made, warped.float(), still.background) if layer is not None)
+        return Moved(
+            grid=grid,
+            mask=mask,
+            enc_motion=sample(still.features.float(), grid) * occlusion,
+            warped=sample(still.picture, fine),
+            person=None if still.person is None else sample(still.person, fine),
+            identity=identity,
+        )
+
+    def paint(
+        self,
+        moved: Moved,
+        drawing: Tensor | None,
+        mel: Tensor | None,
+        background: Tensor | None,
+        small_background: Tensor | None,
+    ) -> Painted:
+        """Sound, attention and decoder over what has been moved.
+
+        Args:
+            moved: from :meth:`move`.
+            drawing: of the driving mesh, folded, or None.
+            mel: as for :meth:`render`, but silence is zeros; None for a network that is deaf.
+            background, small_background: of the source.
+        """
+        parts = [moved.enc_motion]
+        attention = None
+        if mel is not None and self.config.sound:
+            attention = self.attend(self.query(mel), moved.enc_motion)
+            parts += [self.sound(mel), attention]
+        if drawing is not None:
+            parts.append(drawing)
+        if moved.person is not None and small_background is not None:
+            parts += [small_background, F.avg_pool2d(moved.person, _FOLD)]
+        enc_dec = channels_last(torch.cat(parts, 1))
+        made, shares = self.decoder(enc_dec, moved.identity, moved.warped, background, moved.person)
+        layers = tuple(layer for layer in (made, moved.warped.float(), background) if layer is not None)
         picture = made if shares is None else blend(layers[: shares.shape[1]], shares)
-        return Rendering(picture, warped, grid, mask, attention, layers, shares)
+        return Painted(picture, attention, layers, shares)
+
+    def decode(
+        self,
+        moved: Moved,
+        drawing: Tensor | None,
+        mel: Tensor | None,
+        background: Tensor | None,
+        small_background: Tensor | None,
+    ) -> Tensor:
+        """The picture of :meth:`paint` alone."""
+        return self.paint(moved, drawing, mel, background, small_background).picture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from visavis.generators.headgan.motion import FaceMotion
+from visavis.face.surface import FaceMotion
 from visavis.generators.headgan.network import HeadganNetwork
 from visavis.nn.cost import gmac
 

@@ -15,24 +15,25 @@ from torch import Tensor
 from visavis.audio.feature import SoundFeature
 from visavis.audio.speech import SIZE, SpeechFeatures
 from visavis.core.errors import ConfigError, FaceError
-from visavis.face.fitting import fit_clip, fit_frame
-from visavis.face.gaze import eye_triangles, gaze_of, with_irises
+from visavis.face.fitting import fit_clip
+from visavis.face.gaze import eye_triangles, with_irises
 from visavis.face.lids import Lids
 from visavis.face.lips import Lips
 from visavis.face.model3d import load_face_model
 from visavis.face.nmfc import landmark_colours, nmfc_colours
 from visavis.face.raster import rasterise
+from visavis.face.surface import draw_irises, face_motion, face_pictures
 from visavis.face.types import Observation
 from visavis.generators.base import Prior
 from visavis.generators.headgan.config import NAMED, HeadganConfig
 from visavis.generators.headgan.cost import gmac_of
-from visavis.generators.headgan.motion import draw_irises, face_motion, face_pictures
 from visavis.generators.headgan.network import HeadganNetwork, Still
 from visavis.generators.network import NetworkGenerator, overlaid
 from visavis.motion.kind import Meshes
 from visavis.motion.layout import Motion
 from visavis.motion.morphable_kind import MorphableKind
 from visavis.nn.engine import PLAIN, Engine
+from visavis.nn.graph import Graph
 from visavis.nn.pictures import grey_as_tensor
 
 Array = NDArray[np.float32]
@@ -68,6 +69,7 @@ class HeadganGenerator(NetworkGenerator[HeadganConfig, HeadganNetwork, Prepared]
     family = "headgan"
     shape_class, network_class = HeadganConfig, HeadganNetwork
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {name: asdict(make()) for name, make in NAMED.items()}
+    graphs = (Graph("find_flow", lent=True), Graph("move", exact=True, lent=True), Graph("decode", lent=True))
     gmac_of = staticmethod(gmac_of)
 
     def __init__(self, config: HeadganConfig, network: HeadganNetwork | None = None, engine: Engine = PLAIN) -> None:
@@ -98,6 +100,11 @@ class HeadganGenerator(NetworkGenerator[HeadganConfig, HeadganNetwork, Prepared]
         """The mesh, to which the 3D face is fitted; the segmentation too where the background is a layer."""
         return frozenset({Prior.MESH, Prior.SEGMENTATION} if self.config.layers else {Prior.MESH})
 
+    @property
+    def needs_of_driver(self) -> frozenset[Prior]:
+        """The mesh."""
+        return frozenset({Prior.MESH})
+
     @cached_property
     def hears(self) -> SoundFeature | None:
         """300 numbers of speech (section 3.2)."""
@@ -107,11 +114,7 @@ class HeadganGenerator(NetworkGenerator[HeadganConfig, HeadganNetwork, Prepared]
         """Fit the 3D face to one observation (section 3.1)."""
         if observation.mesh is None:
             raise FaceError("this model needs the face mesh of every frame it analyses")
-        fit = fit_frame(observation.mesh, model=self.face)
-        parts = {"identity": fit.identity, "expression": fit.expression, "camera": fit.camera}
-        if self.config.irises:
-            parts["gaze"] = gaze_of(observation.mesh, fit.camera)
-        return Motion.of(self.kind.layout, **parts)
+        return self.kind.of_mesh(observation.mesh)
 
     def _prepare(self, references: Sequence[Observation]) -> Prepared:
         """Encode the reference and its face picture."""
@@ -136,7 +139,7 @@ class HeadganGenerator(NetworkGenerator[HeadganConfig, HeadganNetwork, Prepared]
         if self.config.mesh_flow:
             motion = face_motion(index[:, -1], self._on_device(vertices[-1]), person.vertices, self._triangles)
         heard = None if sound is None else torch.from_numpy(sound)[None].to(self.device)
-        picture = self.network.render(person.still, faces, motion, heard).picture.float()
+        picture = self.network.picture(person.still, faces, motion, heard).float()
         for skin in person.skin:
             picture = overlaid(picture, skin.patches(vertices[-1]))
         return picture

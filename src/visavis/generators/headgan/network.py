@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visavis.face.surface import FaceMotion
 from visavis.generators.headgan.config import HeadganConfig
 from visavis.generators.headgan.layers import AdaInBlock, Encoder, SpadeBlock, Up
-from visavis.generators.headgan.motion import FaceMotion, doubled, grid_of, halved
 from visavis.nn.composite import Layers, blend, fill_behind
-from visavis.nn.warp import channels_last, sample
+from visavis.nn.warp import channels_last, doubled, grid_of, halved, sample
 
 _FACE = 3  # channels of a face picture
 _GATE_START = 4.0  # initial logit of the mesh's flow outside the face
@@ -256,7 +256,15 @@ class HeadganNetwork(nn.Module):
         """
         if self.config.mesh_flow and motion is None:
             raise ValueError("this network needs the motion of the face")
-        flow = self.flow(still.features[2], channels_last(faces), motion if self.config.mesh_flow else None)
+        flow = self.find_flow(still.features[2], faces, motion)
+        return self.move(still, flow)
+
+    def find_flow(self, features: Tensor, faces: Tensor, motion: FaceMotion | None) -> Tensor:
+        """F alone; arguments and result as of :class:`DenseFlow`."""
+        return self.flow(features, channels_last(faces), motion if self.config.mesh_flow else None)  # type: ignore[no-any-return]
+
+    def move(self, still: Still, flow: Tensor) -> Warped:
+        """What a flow makes of the reference."""
         coarse, features = flow, []
         for level, feature in enumerate(still.features):
             coarse = halved(coarse) if level else coarse
@@ -275,18 +283,41 @@ class HeadganNetwork(nn.Module):
             still, faces, motion: as for :meth:`warp`.
             sound: ``h_t^(a)``, ``[B, n]``, of about unit scale; None, or zeros, where nothing is known of the sound.
         """
-        warped = self.warp(still, faces, motion)
-        return self.finish(still, warped, faces, motion, sound)
+        return self.finish(self.warp(still, faces, motion), faces, motion, still.background, sound)
+
+    def picture(
+        self, still: Still, faces: Tensor, motion: FaceMotion | None = None, sound: Tensor | None = None
+    ) -> Tensor:
+        """The picture of :meth:`render` alone, by the graphs :meth:`find_flow`, :meth:`move` and :meth:`decode`."""
+        if sound is None and self.config.sound:
+            sound = faces.new_zeros(faces.shape[0], self.config.sound)
+        return self.decode(self.warp(still, faces, motion), faces, motion, still.background, sound)
 
     def finish(
-        self, still: Still, warped: Warped, faces: Tensor, motion: FaceMotion | None, sound: Tensor | None
+        self,
+        warped: Warped,
+        faces: Tensor,
+        motion: FaceMotion | None,
+        background: Tensor | None,
+        sound: Tensor | None,
     ) -> Rendering:
         """R alone, with what :meth:`warp` gave."""
         motion = motion if self.config.mesh_flow else None
-        made, shares = self.renderer(channels_last(faces), motion, warped, still.background, sound)
-        layers = tuple(layer for layer in (made, warped.picture.float(), still.background) if layer is not None)
+        made, shares = self.renderer(channels_last(faces), motion, warped, background, sound)
+        layers = tuple(layer for layer in (made, warped.picture.float(), background) if layer is not None)
         picture = made if shares is None else blend(layers[: shares.shape[1]], shares)
         return Rendering(picture, warped, layers, shares)
+
+    def decode(
+        self,
+        warped: Warped,
+        faces: Tensor,
+        motion: FaceMotion | None,
+        background: Tensor | None,
+        sound: Tensor | None,
+    ) -> Tensor:
+        """The picture of :meth:`finish` alone."""
+        return self.finish(warped, faces, motion, background, sound).picture
 
     def _small(self, picture: Tensor) -> Tensor:
         return F.avg_pool2d(picture, 2) if self.config.fold == 2 else picture

@@ -18,7 +18,9 @@ from visavis.media.frame import Pixels
 from visavis.motion.kind import MotionKind
 from visavis.motion.layout import Motion
 from visavis.nn.engine import PLAIN, Engine
+from visavis.nn.graph import Graph
 from visavis.nn.pictures import as_tensor, to_pixels
+from visavis.runtime.compiled import compile_graphs
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,10 @@ def by_network(network: Interpolator, kind: MotionKind, engine: Engine = PLAIN) 
         network: in evaluation mode; the result is as exact as its weights.
         kind: of the call's motion. Where it has no points, and pictures whose side is no multiple of 8, are left to
             the generator.
-        engine: whose device and threads count.
+        engine: who computes it, on which device and with how many threads.
     """
     network = network.to(engine.device)
+    compile_graphs(network, [Graph("forward", exact=True, lent=True)], engine)
 
     def make(gap: Gap, paint: Paint) -> Pixels:
         points = [kind.points(motion) for motion in (gap.before_motion, gap.after_motion)]
@@ -89,7 +92,7 @@ def chosen(choice: BetweenChoice, interpolated: int, kind: MotionKind, engine: E
         choice: which.
         interpolated: frames between two that are sent.
         kind: of the call's motion.
-        engine: whose device and threads count; the network is always in fp32, as exact as its weights.
+        engine: who computes it; the network is always in fp32, as exact as its weights.
     """
     if maker(choice, interpolated, kind) != "network":
         return by_motion

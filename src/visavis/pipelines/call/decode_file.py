@@ -23,6 +23,7 @@ from visavis.pipelines.call.sound_files import CallSound
 from visavis.pipelines.call.weights import WeightsId, weights_for
 from visavis.pipelines.files import Progress
 from visavis.pipelines.load import load_generator
+from visavis.pipelines.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def decode_file(
             )
         )
         written = 0
-        for written, frame in enumerate(filled(decoder.play(CallReader(call)), decoder, header.fps), 1):
+        frames = filled(decoder.play(CallReader(call)), decoder, header.fps)
+        for written, frame in enumerate(stack.enter_context(Stages()).ahead(frames, "render"), 1):
             writer.write(Frame(enlarged(frame.pixels, side), frame.time))
             if progress is not None:
                 progress(written, decoder.total)

@@ -14,7 +14,6 @@ from visavis.codec.container import CallWriter
 from visavis.core.errors import MediaError, OutputError
 from visavis.face.align import Crop, crop_for
 from visavis.media.clock import at_constant_rate
-from visavis.media.frame import Frame
 from visavis.media.reader import SoundReader
 from visavis.media.still import is_picture
 from visavis.media.twice import TwiceReader
@@ -22,6 +21,7 @@ from visavis.media.writer import VIDEO_KINDS, check_output
 from visavis.nn.engine import Engine
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.call.encoder import CallEncoder
+from visavis.pipelines.call.looker import Sighting
 from visavis.pipelines.call.opening import FILE_LOOK_S
 from visavis.pipelines.call.settings import CallSettings
 from visavis.pipelines.call.sound_files import SoundTrack
@@ -29,6 +29,7 @@ from visavis.pipelines.call.weights import WeightsId
 from visavis.pipelines.files import Progress
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.seen import seen_ahead
+from visavis.pipelines.stages import Stages
 from visavis.weights.store import DEFAULT_MODEL
 
 _LEAST_FPS, _MOST_FPS = Fraction(1), Fraction(120)
@@ -129,12 +130,14 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
         census = Census()
         began = time.perf_counter()
         expected = reader.info.frames or None
-        for packet in _packets(encoder, at_constant_rate(iter(reader), fps), track, progress, expected):
+        stages = stack.enter_context(Stages())
+        frames = stages.ahead(at_constant_rate(iter(reader), fps), "read")
+        for packet in _packets(encoder, stages.ahead(map(encoder.see, frames), "analyse"), track, progress, expected):
             writer.write(packet)
             census.count(packet)
         total_ms = 1000 * (time.perf_counter() - began)
     tally = encoder.tally
-    stages = {**tally.ms, "total": total_ms}
+    spent = {**tally.ms, "total": total_ms}
     rates = census.rates()
     return EncodeReport(
         frames=tally.frames,
@@ -149,20 +152,20 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
         frames_without_face=tally.frames_without_face,
         note=_over(options.settings, census),
         latency_ms=round(encoder.latency_ms, 1),
-        ms_per_frame={name: round(ms / tally.frames, 2) for name, ms in stages.items()},
+        ms_per_frame={name: round(ms / tally.frames, 2) for name, ms in spent.items()},
     )
 
 
 def _packets(
     encoder: CallEncoder,
-    frames: Iterable[Frame],
+    sightings: Iterable[Sighting],
     track: SoundTrack | None,
     progress: Progress | None,
     expected: int | None,
 ) -> Iterator[bytes]:
-    for number, frame in enumerate(frames, 1):
+    for number, sighting in enumerate(sightings, 1):
         samples = None if track is None else track.until(number / encoder.header.fps)
-        yield from encoder.push(frame, samples)
+        yield from encoder.push_seen(sighting, samples)
         if progress is not None:
             progress(number, expected)
     yield from encoder.finish()

@@ -17,18 +17,17 @@ from visavis.codec.stills import LEAST_SIDE, MOST_SIDE
 from visavis.codec.transform import table_for
 from visavis.core.closing import Closing
 from visavis.core.errors import CodecError, ConfigError, FaceError
-from visavis.face.align import Crop, crop_for
+from visavis.face.align import Crop
 from visavis.face.pose import head_angles
 from visavis.face.readiness import readiness
-from visavis.face.types import Observation
 from visavis.generators.base import Generator
 from visavis.media.frame import Frame
 from visavis.motion.history import History, on_the_way
 from visavis.motion.layout import Motion
 from visavis.nn.engine import Engine
-from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.call.choice import Moment, PivotChooser
 from visavis.pipelines.call.hearing import Hearing
+from visavis.pipelines.call.looker import Looker, Sighting
 from visavis.pipelines.call.opening import LIVE_LOOK_S, Group, Opening
 from visavis.pipelines.call.painter import Painter
 from visavis.pipelines.call.settings import MODES, CallSettings
@@ -117,8 +116,8 @@ class CallEncoder(Closing):
             model=weights.name,
         )
         share = budget(settings.kbps)
-        self._generator, self._crop = generator, crop
-        self._analyser = Analyser(generator.needs, face=face)
+        self._generator = generator
+        self._looker = Looker(generator, settings.interpolate, crop=crop, face=face)
         self._painter = Painter(generator, table, self.header.mode)
         self._chooser = PivotChooser(self._painter, settings, share)
         self._sender = MotionSender(self.header, table, share.motion_bits)
@@ -130,7 +129,13 @@ class CallEncoder(Closing):
         self._last: Moment | None = None
         self._uncoded: Frame | None = None
         self._heard = 0  # samples of sound
-        self.tally = SentTally()
+        self._tally = SentTally()
+
+    @property
+    def tally(self) -> SentTally:
+        """What was counted so far."""
+        self._tally.ms["analyse"] = self._looker.spent_ms
+        return self._tally
 
     @classmethod
     def of(
@@ -148,7 +153,7 @@ class CallEncoder(Closing):
 
     def close(self) -> None:
         """Free what the analysis holds."""
-        self._analyser.close()
+        self._looker.close()
         self._painter.close()
 
     @property
@@ -173,16 +178,24 @@ class CallEncoder(Closing):
             frame: full picture; its time must increase.
             sound: mono ``float32 [N]`` at 48 kHz.
         """
+        return self.push_seen(self.see(frame), sound)
+
+    def see(self, frame: Frame) -> Sighting:
+        """Analyse the next frame, for :meth:`push_seen`; a thread of its own may do so ahead of it, in order."""
+        return self._looker.see(frame)
+
+    def push_seen(self, sighting: Sighting, sound: Samples | None = None) -> list[bytes]:
+        """As :meth:`push`, for a frame that :meth:`see` has seen."""
         packets = [] if self.tally.frames else [self.header.to_bytes()]
         if self._sound is not None and sound is not None:
             packets += self._beside(self._sound.push(sound))
             if self._hearing is not None:
                 self._hearing.push(Piece(self._heard, sound))
             self._heard += len(sound)
-        if self.tally.frames % (self.header.interpolated + 1):
-            self._uncoded = frame
+        if sighting.unlooked is None:
+            packets += self._code(sighting)
         else:
-            packets += self._code(frame)
+            self._uncoded = sighting.unlooked
         self.tally.frames += 1
         return packets
 
@@ -192,7 +205,7 @@ class CallEncoder(Closing):
         Raises:
             FaceError: no frame of the call showed a face.
         """
-        packets = self._code(self._uncoded) if self._uncoded is not None else []
+        packets = self._code(self._looker.look(self._uncoded)) if self._uncoded is not None else []
         if self._group:
             self._group += [None] * (self.header.group - len(self._group))
             packets += self._take_group()
@@ -218,31 +231,24 @@ class CallEncoder(Closing):
             return [self.header.to_bytes(), *self._chooser.packets_of_all()]
         return self._chooser.packets_again(request.number) if request.wanted is Wanted.PIVOT else []
 
-    def _code(self, frame: Frame) -> list[bytes]:
+    def _code(self, sighting: Sighting) -> list[bytes]:
         self._uncoded = None
-        self._group.append(self._look(frame))
+        self._group.append(self._moment(sighting))
         return self._take_group() if len(self._group) == self.header.group else []
 
-    def _look(self, frame: Frame) -> Moment | None:
-        """Analyse a frame; None where no face is seen."""
-        began = time.perf_counter()
+    def _moment(self, sighting: Sighting) -> Moment | None:
+        """The motion of a frame; None where no face is seen."""
         self.tally.coded += 1
-        face = self._analyser.find(frame)
-        if face is None:
+        if sighting.seen is None or sighting.face is None or sighting.judged is None:
             self.tally.frames_without_face += 1
-            self._count("analyse", began)
             if self._history.last is not None:
                 self._follow(self._history.last)
             return None
-        if self._crop is None:
-            self._crop = crop_for([face], *frame.pixels.shape[:2])
-        self._crop = self._analyser.follow(self._crop, face)
-        seen = self._analyser.observe(frame, face, self._crop, self.header.size)
-        began = self._count("analyse", began)
-        motion = self._generator.analyse(seen)
+        began = time.perf_counter()
+        motion = self._generator.analyse(sighting.seen)
         self._count("motion", began)
-        judged = Observation(seen.picture, mesh=self._crop.to_crop(face.mesh))
-        return Moment(seen.picture, self._follow(motion), head_angles(face.mesh), readiness(judged).total)
+        angles = head_angles(sighting.face.mesh)
+        return Moment(sighting.seen.picture, self._follow(motion), angles, readiness(sighting.judged).total)
 
     def _follow(self, motion: Motion) -> tuple[Motion, ...]:
         """The motions that a receiver renders the next coded frame with, those between coded frames included."""

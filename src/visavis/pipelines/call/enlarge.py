@@ -14,7 +14,9 @@ import numpy as np
 from visavis.enhance.super_resolution import FACTOR, Enlarger, enlarge, load_enlarger
 from visavis.media.frame import Pixels
 from visavis.nn.engine import PLAIN, Engine
+from visavis.nn.graph import Graph
 from visavis.nn.pictures import as_tensor, to_pixels
+from visavis.runtime.compiled import compile_graphs
 
 #: Side of the patches: whole pictures take no less time, and four times the memory.
 PATCH = 128
@@ -38,9 +40,10 @@ def by_network(network: Enlarger, patch: int = PATCH, engine: Engine = PLAIN) ->
     Args:
         network: in evaluation mode.
         patch: side of the patches that it takes one by one; the pictures do not depend on it.
-        engine: whose device and threads count.
+        engine: who computes it, on which device and with how many threads.
     """
     network = network.to(engine.device)
+    compile_graphs(network, [Graph("forward", exact=True, lent=True)], engine)
 
     def make(pixels: Pixels, side: int) -> Pixels:
         while FACTOR * pixels.shape[0] <= side:
@@ -59,7 +62,7 @@ def chosen(choice: EnlargeChoice, size: int, side: int, patch: int = PATCH, engi
         size: side of the pictures that there are.
         side: that is wanted.
         patch: side of the network's patches.
-        engine: whose device and threads count; the network is always in fp32, as exact as its weights.
+        engine: who computes it; the network is always in fp32, as exact as its weights.
     """
     if choice == "bicubic" or side < FACTOR * size:
         return by_bicubic

@@ -181,7 +181,7 @@ class _Sight:
         with VideoReader(video) as ahead, Analyser((), face=face) as analyser:
             faces = [seen.face for seen in seen_ahead(ahead, analyser, which=face)]
         self._crop = crop_for(faces, frames.info.height, frames.info.width)
-        self._analyser = Analyser(generator.needs, face=face)
+        self._analyser = Analyser(generator.needs_of_driver, face=face)
 
     def __enter__(self) -> Iterator[tuple[Fraction, Motion | None]]:
         return self._look()

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from visavis.core.config import check_ranges
+from visavis.face.surface import FaceMotion, draw_irises, face_motion, face_pictures
 from visavis.generators.headgan.config import HeadganConfig
-from visavis.generators.headgan.motion import FaceMotion, draw_irises, face_motion, face_pictures
 from visavis.generators.headgan.network import HeadganNetwork, Rendering, Still
 from visavis.judges.perceptual import choose
 from visavis.training.data.face_shape import face_shape

@@ -16,6 +16,7 @@ TASKS = {
     "face": "visavis.training.tasks.face:FaceTask",
     "headgan": "visavis.training.tasks.headgan:HeadganTask",
     "keypoint": "visavis.training.tasks.keypoint:KeypointTask",
+    "rhythmic": "visavis.training.tasks.rhythmic:RhythmicTask",
     "speaker": "visavis.training.tasks.speaker:SpeakerTask",
     "sync": "visavis.training.tasks.sync:SyncTask",
 }

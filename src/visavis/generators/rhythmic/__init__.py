@@ -1,0 +1,1 @@
+"""The 3D-aware generative network of rhythmic talking heads (ECCV 2020)."""

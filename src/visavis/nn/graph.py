@@ -1,0 +1,102 @@
+"""What another engine than torch may compute: methods of a network that are functions of tensors and of nothing else.
+
+A family names such methods; it does not know who computes them. Arguments and results are tensors, None, and tuples and
+dataclasses of these; the shapes of a method's tensors hardly ever change, so that it can be compiled for them.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any, Protocol, get_args, get_origin, get_type_hints
+
+from torch import Tensor, nn
+
+from visavis.nn.engine import Engine
+
+#: How a value is built of tensors: one, None, or a sequence with the class that it is an instance of.
+Structure = Any
+_TENSOR = "tensor"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A method of a network that can be compiled.
+
+    Attributes:
+        name: of the method.
+        exact: stays in float32 at any precision, since it says where things are.
+        lent: its result is used before it is called again, so that an engine need not copy it.
+    """
+
+    name: str
+    exact: bool = False
+    lent: bool = False
+
+
+class CompileGraphs(Protocol):
+    """Has an engine compute graphs of a network; :func:`visavis.runtime.compiled.compile_graphs` does."""
+
+    def __call__(self, network: nn.Module, graphs: Iterable[Graph], engine: Engine) -> None:
+        """From here on, for a network whose weights do not change any more."""
+
+
+def flattened(value: object) -> list[Tensor]:
+    """All tensors in a value, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    return [tensor for part in _parts(value) for tensor in flattened(part)]
+
+
+def structure_of(value: object) -> Structure:
+    """How a value is built: ``"tensor"``, None, or a list; it goes into JSON and back."""
+    if value is None:
+        return None
+    return _TENSOR if isinstance(value, Tensor) else [structure_of(part) for part in _parts(value)]
+
+
+def rebuilt(like: object, tensors: Iterator[Tensor]) -> Any:
+    """A value that is built as another one is, of other tensors."""
+    if like is None:
+        return None
+    if isinstance(like, Tensor):
+        return next(tensors)
+    parts = [rebuilt(part, tensors) for part in _parts(like)]
+    made: Any = type(like) if is_dataclass(like) else lambda *parts: parts
+    return made(*parts)
+
+
+def built(hint: Any, structure: Structure, tensors: Iterator[Tensor]) -> Any:
+    """A value of an annotated type, of what :func:`structure_of` said of another one.
+
+    Raises:
+        ValueError: the structure is not one of that type, as of a damaged file.
+    """
+    if structure is None:
+        return None
+    if structure == _TENSOR:
+        return next(tensors)
+    if get_origin(hint) is types.UnionType:
+        hint = next(choice for choice in get_args(hint) if choice is not types.NoneType)
+    if not is_dataclass(hint):
+        return tuple(built(Tensor, part, tensors) for part in structure)
+    hints = _hints(hint)  # type: ignore[arg-type]
+    named = zip(fields(hint), structure, strict=True)
+    return hint(**{field.name: built(hints[field.name], part, tensors) for field, part in named})  # type: ignore[operator]
+
+
+@cache
+def _hints(of: Any) -> dict[str, Any]:
+    return get_type_hints(of)
+
+
+def _parts(value: object) -> Sequence[object]:
+    if value is None:
+        return ()
+    if isinstance(value, (tuple, list)):
+        return value
+    if is_dataclass(value):
+        return [getattr(value, field.name) for field in fields(value)]
+    raise TypeError(f"a graph takes tensors, None, tuples and dataclasses of them, not {type(value).__name__}")

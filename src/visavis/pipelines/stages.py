@@ -1,0 +1,134 @@
+"""Stages that work at the same time: each in a thread of its own, in order, with little between them.
+
+Decoding, MediaPipe, networks and encoding leave Python while they compute, so threads are enough. What a stage makes is
+what it would make alone: it sees the same items in the same order, and nothing that changes belongs to two of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from visavis.core.closing import Closing
+
+T = TypeVar("T")
+
+#: Items between two stages: enough that one that is slow now and then does not hold up the next.
+_BETWEEN = 2
+#: Where a lock cannot be interrupted, Ctrl-C is seen after so long.
+_LOOK_UP_S = 0.5
+
+
+class _Stopped(Exception):
+    """Nobody wants what this stage makes any more."""
+
+
+class _Channel(Generic[T]):
+    """What one stage hands to the next: a few items in order, then the end or an error.
+
+    Args:
+        stop: set when nobody goes on.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._changed = threading.Condition()
+        self._items: deque[T] = deque()
+        self._error: BaseException | None = None
+        self._ended = False
+
+    def put(self, item: T) -> None:
+        with self._changed:
+            self._wait(lambda: len(self._items) < _BETWEEN)
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def end(self, error: BaseException | None) -> None:
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def take(self) -> Iterator[T]:
+        """Yield the items; raise what ended the stage before, once those from before it are taken."""
+        while True:
+            with self._changed:
+                self._wait(lambda: bool(self._items) or self._ended)
+                if not self._items:
+                    break
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+        if self._error is not None:
+            raise self._error
+
+    def _wait(self, until: Callable[[], bool]) -> None:
+        while not self._stop.is_set() and not until():
+            self._changed.wait(_LOOK_UP_S)
+        if self._stop.is_set():
+            raise _Stopped
+
+
+class Stages(Closing):
+    """A few stages at work, all of which have ended when the ``with`` block has.
+
+    Enter it after whatever the stages use, so that it ends first. An error in a stage is raised where its items are
+    taken, after those from before it, as if all had happened in one thread; what other stages do then is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._running: list[tuple[threading.Thread, _Channel[object]]] = []
+
+    def ahead(self, items: Iterable[T], name: str) -> Iterator[T]:
+        """The same items, made by a thread of their own before they are asked for, at most three at a time.
+
+        Args:
+            items: to be had one after another; a generator is closed by the thread that ran it.
+            name: of the stage, for debuggers.
+        """
+        channel: _Channel[T] = _Channel(self._stop)
+        thread = threading.Thread(target=_run, args=(items, channel), name=f"visavis-{name}", daemon=True)
+        self._running.append((thread, channel))  # type: ignore[arg-type]
+        thread.start()
+        return channel.take()
+
+    def close(self) -> None:
+        """Stop all stages, and wait until each has done the item that it is at."""
+        self._stop.set()
+        interrupted: KeyboardInterrupt | None = None
+        while self._running:
+            thread, channel = self._running[-1]
+            try:
+                channel.wake()
+                thread.join()
+                self._running.pop()
+            except KeyboardInterrupt as again:
+                # What a thread still uses must not be closed under it.
+                interrupted = again
+        if interrupted is not None:
+            raise interrupted
+
+
+def _run(items: Iterable[T], channel: _Channel[T]) -> None:
+    error: BaseException | None = None
+    iterator = iter(items)
+    try:
+        for item in iterator:
+            channel.put(item)
+    except _Stopped:
+        pass
+    except BaseException as raised:  # whoever takes the items raises it
+        error = raised
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            with suppress(_Stopped):
+                close()
+        channel.end(error)

@@ -1,0 +1,62 @@
+"""Graphs on ONNX Runtime, which runs on most systems and processors; fp32."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+
+import numpy as np
+import onnxruntime as ort
+import torch
+
+from visavis.nn.engine import Engine
+from visavis.nn.graph import flattened
+from visavis.runtime.backend import Array, Run
+from visavis.runtime.tracing import Flat, traced
+
+#: The first that has grid_sample is 16; bilinear interpolation and softmax are as torch has them.
+OPSET = 17
+
+
+class OnnxRuntime:
+    """See :class:`visavis.runtime.backend.Backend`."""
+
+    version = str(ort.__version__)
+
+    def build(self, flat: Flat, arguments: tuple[object, ...], engine: Engine) -> bytes:
+        """Export what torch recorded as ONNX."""
+        tensors = flattened(arguments)
+        module = traced(flat, arguments)
+        kept = io.BytesIO()
+        # What it cannot export it prints in full before it raises.
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.inference_mode():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module,
+                tuple(tensors),
+                kept,  # type: ignore[arg-type]
+                input_names=[f"input{number}" for number in range(len(tensors))],
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        return kept.getvalue()
+
+    def load(self, made: bytes, engine: Engine) -> Run:
+        """Make a session of an ONNX file."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = engine.threads or 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Threads that wait sleep: spinning, they take the processor that a neighbour, or the working one, waits for.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = ort.InferenceSession(made, options, providers=["CPUExecutionProvider"])
+        names = [given.name for given in session.get_inputs()]
+        numbers = [int(name.removeprefix("input")) for name in names]
+
+        def run(inputs: Sequence[Array]) -> Sequence[Array]:
+            given = {name: np.ascontiguousarray(inputs[number]) for name, number in zip(names, numbers, strict=True)}
+            return session.run(None, given)  # type: ignore[no-any-return]
+
+        return run
