@@ -1,6 +1,6 @@
 """Train every row of the ablation: the same data, steps, seed and cost, one more ingredient a row.
 
-python benchmarks/ablation.py SHARDS -o RUNS [--family headgan] [--steps N] [--set KEY=VALUE ...]
+python benchmarks/ablation.py SHARDS -o RUNS [--family headgan|rhythmic] [--steps N] [--set KEY=VALUE ...]
 visavis evaluate --data DATASET --ablation RUNS -o report
 
 Rows are trained one after the other, each in a folder of RUNS with its recipe's name. A row that was begun goes on from
@@ -24,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--family", choices=("avfr", "headgan"), default="avfr")
+    parser.add_argument("--family", choices=("avfr", "headgan", "rhythmic"), default="avfr")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()

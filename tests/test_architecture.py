@@ -49,6 +49,8 @@ def test_the_public_api_is_exactly_this():
         "CallDecoder",
         "CallEncoder",
         "CallSettings",
+        "DubOptions",
+        "DubReport",
         "EditOptions",
         "EditReport",
         "EncodeOptions",
@@ -58,14 +60,19 @@ def test_the_public_api_is_exactly_this():
         "ReenactReport",
         "Reenactor",
         "Sound",
+        "TalkOptions",
+        "TalkReport",
+        "Talker",
         "VisavisError",
         "WeightsId",
         "decode_file",
+        "dub_file",
         "edit_file",
         "encode_file",
         "load_generator",
         "read_frames",
         "reenact_file",
+        "talk_file",
     ]
     for name in visavis.__all__:
         assert getattr(visavis, name).__name__ == name

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from visavis.pipelines.call.settings import CallSettings
     from visavis.pipelines.call.weights import WeightsId
     from visavis.pipelines.door import Reenactor, read_frames
+    from visavis.pipelines.dub import DubOptions, DubReport, dub_file
     from visavis.pipelines.edit import EditOptions, EditReport, edit_file
     from visavis.pipelines.files import ReenactOptions, ReenactReport, reenact_file
     from visavis.pipelines.load import load_generator
+    from visavis.pipelines.talk import TalkOptions, TalkReport, talk_file
+    from visavis.pipelines.talker import Talker
 
 __version__ = "0.1.0"
 
@@ -35,6 +38,8 @@ _HOMES = {
     "CallDecoder": "visavis.pipelines.call.decoder",
     "CallEncoder": "visavis.pipelines.call.encoder",
     "CallSettings": "visavis.pipelines.call.settings",
+    "DubOptions": "visavis.pipelines.dub",
+    "DubReport": "visavis.pipelines.dub",
     "EditOptions": "visavis.pipelines.edit",
     "EditReport": "visavis.pipelines.edit",
     "EncodeOptions": "visavis.pipelines.call.encode_file",
@@ -44,20 +49,27 @@ _HOMES = {
     "ReenactReport": "visavis.pipelines.files",
     "Reenactor": "visavis.pipelines.door",
     "Sound": "visavis.media.frame",
+    "TalkOptions": "visavis.pipelines.talk",
+    "TalkReport": "visavis.pipelines.talk",
+    "Talker": "visavis.pipelines.talker",
     "VisavisError": "visavis.core.errors",
     "WeightsId": "visavis.pipelines.call.weights",
     "decode_file": "visavis.pipelines.call.decode_file",
+    "dub_file": "visavis.pipelines.dub",
     "edit_file": "visavis.pipelines.edit",
     "encode_file": "visavis.pipelines.call.encode_file",
     "load_generator": "visavis.pipelines.load",
     "read_frames": "visavis.pipelines.door",
     "reenact_file": "visavis.pipelines.files",
+    "talk_file": "visavis.pipelines.talk",
 }
 
 __all__ = [
     "CallDecoder",
     "CallEncoder",
     "CallSettings",
+    "DubOptions",
+    "DubReport",
     "EditOptions",
     "EditReport",
     "EncodeOptions",
@@ -67,14 +79,19 @@ __all__ = [
     "ReenactReport",
     "Reenactor",
     "Sound",
+    "TalkOptions",
+    "TalkReport",
+    "Talker",
     "VisavisError",
     "WeightsId",
     "decode_file",
+    "dub_file",
     "edit_file",
     "encode_file",
     "load_generator",
     "read_frames",
     "reenact_file",
+    "talk_file",
 ]
 
 

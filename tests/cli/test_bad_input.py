@@ -48,6 +48,10 @@ BAD_WEIGHTS = {
 EDIT = "edit {source} -o {out}/out.png --model {model} --edit "
 KEYPOINTS = "keypoints.safetensors"
 
+TALK = "talk {source} voice.wav -o {out}/out.mp4 --model {model}"
+DUB = "dub {driving} voice.wav -o {out}/out.mp4 --model {model}"
+SPEECHES = ("missing.wav", "folder.mp4", "empty.mp4", "text.mp4", "portrait.png", "noface.png", "cut10.mp4")
+
 SEI = "sei write {driving} -o {out}/out.mp4 --model {model}"
 
 NOT_PUBLISHED = ("missing.pth", "folder.mp4", "empty.mp4", "code.pth", "text.mp4", "tiny.safetensors")
@@ -62,6 +66,29 @@ CASES = [
     (REENACT.format(**GOOD, out="{out}/none"), "none"),
     ("reenact portrait.png driving.mp4 -o driving.mp4 --force --model tiny.safetensors", "driving.mp4"),
     ("reenact portrait.png driving.mp4 -o voice.wav --model tiny.safetensors", "voice.wav"),
+    *((TALK.format(**{**GOOD, "source": name}, out="{out}"), named) for name, named in BAD_SOURCES.items()),
+    *((TALK.format(**{**GOOD, "model": name}, out="{out}"), named) for name, named in BAD_WEIGHTS.items()),
+    *((f"talk portrait.png {name} -o {{out}}/out.mp4 --model tiny.safetensors", name) for name in SPEECHES),
+    *((TALK.format(**GOOD, out="{out}") + f" --head {name}", named) for name, named in BAD_DRIVINGS.items()),
+    *(
+        (TALK.format(**GOOD, out="{out}") + told, named)
+        for told, named in (
+            (" --face 3", "number 3"),
+            (" --amount nose=1", "nose"),
+            (" --amount lips=9", "0 to 3"),
+            (" --expression portrait.png", "still picture"),
+            (" --device cuda", "cuda"),
+        )
+    ),
+    (TALK.format(**{**GOOD, "model": KEYPOINTS}, out="{out}"), "cannot be driven by a face mesh"),
+    ("talk portrait.png voice.wav -o voice.wav --force --model tiny.safetensors", "voice.wav"),
+    *((DUB.format(**{**GOOD, "driving": name}, out="{out}"), named) for name, named in BAD_DRIVINGS.items()),
+    *((f"dub driving.mp4 {name} -o {{out}}/out.mp4 --model tiny.safetensors", name) for name in SPEECHES),
+    (DUB.format(**{**GOOD, "driving": "portrait.png"}, out="{out}"), "portrait.png"),
+    (DUB.format(**{**GOOD, "model": KEYPOINTS}, out="{out}"), "cannot be driven by a face mesh"),
+    (DUB.format(**GOOD, out="{out}") + " --face 3", "number 3"),
+    ("dub driving.mp4 voice.wav -o driving.mp4 --force --model tiny.safetensors", "driving.mp4"),
+    (REENACT.format(**{**GOOD, "model": KEYPOINTS}, out="{out}") + " --audio voice.wav", "cannot be driven by a face"),
     *((EDIT.format(**{**GOOD, "source": name}, out="{out}") + "yaw=10", named) for name, named in BAD_SOURCES.items()),
     *((EDIT.format(**{**GOOD, "model": name}, out="{out}") + "yaw=10", named) for name, named in BAD_WEIGHTS.items()),
     *(

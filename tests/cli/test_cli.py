@@ -15,10 +15,13 @@ import pytest
 
 import visavis
 from made import FRAMES, good_inputs, run, tiny_weights
+from made_speaker import LoudSpeaker
 from visavis.media.reader import VideoReader
 
 VERBS = (
     "reenact",
+    "talk",
+    "dub",
     "edit",
     "encode",
     "decode",
@@ -210,6 +213,29 @@ def test_weights_are_listed_and_verified(capfd: pytest.CaptureFixture[str]):
     one_object(capfd.readouterr().out)
     assert run(["weights", "verify", "--json"]) == 0
     one_object(capfd.readouterr().out)
+
+
+@pytest.mark.parametrize("verb", ["reenact", "talk", "dub"])
+def test_nothing_is_left_of_a_verb_that_fails_while_it_writes(
+    verb: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """Ctrl-C in the middle: the second frame never comes."""
+    asked = []
+
+    def interrupted(*arguments: object) -> None:
+        asked.append(arguments)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+
+    for home in ("talk", "dub"):
+        monkeypatch.setattr(f"visavis.pipelines.{home}.load_speaker", LoudSpeaker)
+    monkeypatch.setattr("visavis.media.writer.VideoWriter.write", interrupted)
+    weights = tiny_weights(tmp_path.parent / f"{tmp_path.name}.safetensors")
+    sources = {"reenact": ["portrait.png", "driving.mp4"], "talk": ["portrait.png", "voice.wav"]}
+    words = [inputs / name for name in sources.get(verb, ["driving.mp4", "voice.wav"])]
+    assert run([verb, *words, "-o", tmp_path / "out.mp4", "--model", weights]) == 130
+    assert capfd.readouterr().err.splitlines()[-1] == "interrupted; nothing was written"
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(

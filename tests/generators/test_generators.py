@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from made import tiny_mesh
 from visavis.audio.feature import MEL_WINDOW, window_samples
+from visavis.core.errors import ConfigError
 from visavis.face.surface import face_motion
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import AvfrConfig
@@ -27,7 +28,7 @@ from visavis.generators.rhythmic.generator import RhythmicGenerator
 from visavis.generators.rhythmic.projection import frontal
 from visavis.media.frame import Pixels
 from visavis.motion.keypoints import KeypointMotion
-from visavis.motion.kind import Mode
+from visavis.motion.kind import Mode, mesh_carrier
 from visavis.motion.layout import Motion
 from visavis.nn.engine import PLAIN
 from visavis.nn.pictures import as_tensor
@@ -184,6 +185,28 @@ def test_motion_is_carried_from_one_person_to_another(generator: Generator):
             assert not part.held or np.array_equal(moved[part.name], source[part.name]), "who it is stays"
     points = kind.points(driving)
     assert points is None or (points.ndim == 2 and points.shape[1] == 2)
+
+
+def test_meshes_alone_drive_it_as_pictures_do_or_it_says_why_not(generator: Generator):
+    kind, size = generator.kind, generator.size
+    seen = [observation(seed, size) for seed in (0, 1, 2)]
+    meshes = [one.mesh for one in seen if one.mesh is not None]
+    source, start, driving = (generator.analyse(one) for one in seen)
+    if "camera" not in source or generator.family == "fifth":
+        with pytest.raises(ConfigError, match="cannot be driven by a face mesh"):
+            mesh_carrier(kind, source, meshes[1])
+        return
+    usual, moved = kind.carrier(source, start)(driving), mesh_carrier(kind, source, meshes[1])(meshes[2])
+    assert moved.layout == kind.layout and np.isfinite(moved.vector).all()
+    for part in kind.layout.parts:
+        # What no mesh tells are keypoints off the face.
+        assert "keypoints" in kind.layout or np.allclose(moved[part.name], usual[part.name], atol=1e-5)
+    assert np.allclose(moved["camera"], usual["camera"], atol=1e-5)
+    beside = kind.of_mesh(meshes[2], driving)
+    assert np.allclose(beside["camera"], driving["camera"], atol=1e-5), "beside its own picture nothing changes"
+    if "keypoints" in kind.layout:
+        assert np.allclose(moved["shape"], usual["shape"], atol=1e-5)
+        assert np.allclose(beside["keypoints"], driving["keypoints"], atol=1e-4)
 
 
 def test_what_it_says_of_itself_is_true(generator: Generator):

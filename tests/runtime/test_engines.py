@@ -28,6 +28,8 @@ from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.generators.headgan.config import HeadganConfig
 from visavis.generators.headgan.generator import HeadganGenerator
 from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
+from visavis.generators.rhythmic.config import RhythmicConfig
+from visavis.generators.rhythmic.generator import RhythmicGenerator
 from visavis.media.frame import Pixels
 from visavis.nn.engine import ENGINES, PLAIN, Engine, choose_engine, choose_precision, installed
 from visavis.nn.graph import Graph
@@ -74,7 +76,17 @@ def keypoint(engine: Engine) -> KeypointGenerator:
     return KeypointGenerator(KeypointConfig.tiny(), engine=engine)
 
 
-FAMILIES: dict[str, Callable[[Engine], Any]] = {"avfr": avfr, "headgan": headgan, "keypoint": keypoint}
+def rhythmic(engine: Engine) -> RhythmicGenerator:
+    torch.manual_seed(0)
+    return RhythmicGenerator(RhythmicConfig.tiny(), engine=engine)
+
+
+FAMILIES: dict[str, Callable[[Engine], Any]] = {
+    "avfr": avfr,
+    "headgan": headgan,
+    "keypoint": keypoint,
+    "rhythmic": rhythmic,
+}
 
 
 def observation(seed: int) -> Observation:

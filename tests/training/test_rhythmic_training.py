@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from made_heads import sphere_face, write_heads
 from visavis.core.errors import ConfigError
 from visavis.generators.rhythmic.projection import matched
 from visavis.training.config import TrainConfig, from_values, read_config
-from visavis.training.rhythmic_losses import RhythmicLosses
+from visavis.training.rhythmic_losses import RhythmicLosses, picture_losses
 from visavis.training.run import train
 from visavis.training.tasks import rhythmic
 from visavis.training.tasks.rhythmic import RhythmicTask
@@ -101,6 +102,18 @@ def test_the_paper_s_weights_are_the_defaults():
     assert (judge.network, judge.feature_matching, judge.weight) == ("spade", 10, 1)
 
 
+def test_the_rows_of_the_ablation_take_one_thing_away_each():
+    """Table 3: without the 3D-aware module, hybrid attention, non-linear composition, warping."""
+    rows = sorted((RECIPES / "ablation" / "rhythmic").glob("[0-9]*.toml"))
+    whole, *others = (read_config(path, ["stop_after_s=1"]) for path in rows)
+    assert all(replace(row, model=whole.model) == whole for row in others)
+    differences = [
+        {name for name, value in asdict(row.model).items() if value != getattr(whole.model, name)} for row in others
+    ]
+    blend = {"composition", "residual", "composite", "layers"}
+    assert differences == [{"projection"}, {"attention"}, blend, {"warping"}]
+
+
 def test_terms_are_those_that_are_asked_for(shards: Path, tmp_path: Path):
     task = started(read_config(recipe(tmp_path), ["judges={}"]), shards)
     batch = task.whole(task.batch(0, 2))
@@ -110,6 +123,23 @@ def test_terms_are_those_that_are_asked_for(shards: Path, tmp_path: Path):
     by_hand = sum((picture - batch.driving).abs().mean() for picture in (drawn.out.projected, drawn.out.matched))
     # Of values in [-1, 1], which lie twice as far apart.
     torch.testing.assert_close(terms["warp"], 2 * by_hand)
+
+
+def test_around_a_projected_face_there_is_nothing_to_compare(shards: Path, tmp_path: Path):
+    task = started(read_config(recipe(tmp_path), [f"model.{change}" for change in PUBLISHED]), shards)
+    batch = task.whole(task.batch(0, 2))
+    with torch.no_grad():
+        out = task.draw(task.network, batch).out
+    assert out.shown is not None and 0 < float(out.shown.mean()) < 1
+    plain = picture_losses(RhythmicLosses(), out, batch.driving, batch.weight)["warp"]
+    other = torch.where(out.shown == 0, 1 - batch.driving, batch.driving)
+    matched = replace(out, matched=batch.driving), replace(out, matched=other)
+    face, same = (
+        picture_losses(RhythmicLosses(), each, real, batch.weight)["warp"]
+        for each, real in zip(matched, (batch.driving, other), strict=True)
+    )
+    torch.testing.assert_close(face, same)
+    assert float(face) < float(plain)
 
 
 def test_the_matched_reference_is_sometimes_a_worse_one(shards: Path, tmp_path: Path):

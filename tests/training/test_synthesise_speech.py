@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from visavis.audio.characters import CHARACTERS, best_path, edit_distance, parts_needed
 from visavis.audio.recogniser import CharacterRecogniser
 from visavis.data.spoken import Utterance, expanded
+from visavis.media.reader import SoundReader
 from visavis.weights.store import packaged
 
 TOOL = Path(__file__).parents[2] / "tools/synthesise_speech.py"
@@ -90,3 +92,18 @@ def test_the_packaged_recogniser_hears_words_of_voices_that_it_never_heard(said:
         wrong += edit_distance(best_path(classes.tolist()).strip(), utterance.text)
         length += len(utterance.text)
     assert wrong / length < 0.5
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_a_sentence_is_said_or_the_drawn_voice_stands_in(at_hand: bool, tmp_path: Path):
+    if at_hand:
+        pytest.importorskip("espeakng_loader")
+    block = "" if at_hand else "sys.modules['espeakng_loader'] = None; "
+    words = [str(TOOL.with_name("say.py")), str(tmp_path / "said.wav"), "a short sentence"]
+    program = f"import runpy, sys; {block}sys.path.insert(0, {str(TOOL.parent)!r}); sys.argv = {words!r}; "
+    program += f"runpy.run_path({words[0]!r}, run_name='__main__')"
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert ("espeak-ng\n" in told) if at_hand else ("drawn face's own voice" in told)
+    with SoundReader(tmp_path / "said.wav") as reader:
+        sound = np.concatenate([chunk.samples for chunk in reader])
+    assert 1.2 < len(sound) / 16_000 < 4 and np.abs(sound).max() > 0.1

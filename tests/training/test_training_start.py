@@ -22,6 +22,7 @@ from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.judges.face_network import FaceNetwork
 from visavis.judges.mouth_sync import MouthSync
+from visavis.motion.speech.network import SpeakerNetwork
 from visavis.training.checkpoint import last_checkpoint
 from visavis.training.config import TrainConfig, read_config
 from visavis.training.losses import LossWeights
@@ -199,6 +200,7 @@ def test_other_tasks_start_from_weights_too(task: str, shards: Path, tmp_path: P
     [
         ("avfr-256-finetune", "avfr-256", AvfrNetwork),
         ("face-128", "face-128", FaceNetwork),
+        ("speaker-25-cpu", "speaker-25", SpeakerNetwork),
         ("sync-96", "sync-96", MouthSync),
         ("between-256", "between-256", Interpolator),
         ("enlarge-2x", "enlarge-2x", Enlarger),
@@ -212,4 +214,6 @@ def test_every_packaged_network_can_be_trained_further_with_its_recipe(recipe: s
     start.load_into(network)
     tensors = network.state_dict()
     for key, tensor in load(resolve(name)).tensors.items():
+        if key in start.own:
+            continue
         assert torch.equal(tensors[key], tensor.to(tensors[key].dtype)), key

@@ -31,6 +31,11 @@ class SoundBuffer:
         self._start = 0  # index of the first kept sample, from time zero
 
     @property
+    def rate_hz(self) -> int:
+        """Rate of the sound that it takes."""
+        return self._feature.rate_hz
+
+    @property
     def end(self) -> int:
         """Index of the sample after the last one, from time zero."""
         return self._start + len(self._samples)

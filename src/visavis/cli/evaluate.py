@@ -6,12 +6,15 @@ import os
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visavis.cli.console import print_json, progress_bar
+from visavis.cli.console import Progress, print_json, progress_bar
 from visavis.cli.options import EngineName, Json, Precision
+
+if TYPE_CHECKING:
+    from visavis.nn.engine import Engine
 
 _MOST_WORKERS = 4
 
@@ -21,6 +24,7 @@ class Protocol(str, Enum):
 
     same = "same"
     cross = "cross"
+    talk = "talk"
 
 
 def evaluate(
@@ -36,7 +40,9 @@ def evaluate(
     ablation: Annotated[
         Path | None, typer.Option(help="Folder of training runs: a row for each, in the order of their names.")
     ] = None,
-    protocol: Annotated[Protocol, typer.Option(help="same identity or cross identity.")] = Protocol.same,
+    protocol: Annotated[
+        Protocol, typer.Option(help="same identity, cross identity, or talk: by sound alone.")
+    ] = Protocol.same,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many clips.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Measure every so many frames.")] = 5,
     window: Annotated[
@@ -83,6 +89,10 @@ def evaluate(
         if data is None:
             data, split = stack.enter_context(drawn_dataset()), SPLIT
         progress = stack.enter_context(progress_bar("evaluate", "clips/s"))
+        computed = Engine(device, precision.value, 1, engine.value)
+        if protocol is Protocol.talk:
+            _talk(data, split, rows, limit, window, computed, metric_weights, markdown, as_json, progress)
+            return
         report = run(
             data,
             split,
@@ -91,7 +101,7 @@ def evaluate(
             limit=limit,
             every=every,
             window_s=window,
-            engine=Engine(device, precision.value, 1, engine.value),
+            engine=computed,
             workers=workers or _processes(device),
             metric_weights=metric_weights,
             sheets=sheets,
@@ -113,6 +123,40 @@ def evaluate(
     for title, entries in (("not computed", report["unavailable"]), ("left out", report["failed"])):
         for name, why in entries.items():
             print(f"{title}: {name}: {why}")
+
+
+def _talk(
+    data: Path,
+    split: str,
+    rows: list[str],
+    limit: int | None,
+    window: float,
+    engine: Engine,
+    weights: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+    progress: Progress,
+) -> None:
+    from visavis.evaluation import talk
+    from visavis.evaluation.report import write_text
+
+    report = talk.evaluate_talk(
+        data,
+        split,
+        rows or talk.USUAL_ROWS,
+        limit=limit,
+        window_s=window,
+        engine=engine,
+        metric_weights=weights,
+        progress=progress,
+    )
+    text = "\n".join([talk.table(report), "", *talk.told(report)])
+    if markdown is not None:
+        write_text(markdown, text + "\n")
+    if as_json:
+        print_json(report)
+    else:
+        print(text)
 
 
 def _processes(device: str) -> int:

@@ -12,6 +12,7 @@ from visavis.cli import (
     bench,
     decode,
     doctor,
+    dub,
     edit,
     encode,
     evaluate,
@@ -21,6 +22,7 @@ from visavis.cli import (
     reenact,
     sei,
     study,
+    talk,
     train,
     weights,
 )
@@ -46,6 +48,8 @@ def _print_version(asked: bool) -> None:
 
 
 app.command("reenact")(reenact.reenact)
+app.command("talk")(talk.talk)
+app.command("dub")(dub.dub)
 app.command("edit")(edit.edit)
 app.command("encode")(encode.encode)
 app.command("decode")(decode.decode)

@@ -34,7 +34,7 @@ def reenact(
     driving: Annotated[Path, typer.Argument(help="Video whose head motion and sound drive the source.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Video: .mp4, .mov, .mkv, .webm, .gif or .webp.")],
     model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
-    audio: Annotated[Path | None, typer.Option(help="Sound in place of the driving video's.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="Sound in place of the driving video's, for the lips too.")] = None,
     motion: Annotated[
         Motion, typer.Option(help="relative: change since the nearest pose; absolute: as it is.")
     ] = Motion.relative,

@@ -28,6 +28,7 @@ _FEATHER = 0.10
 # their correction has faded out. The face in the middle keeps the colours it was made with.
 _LEVEL_BLUR = 0.15
 _LEVEL_REACH = 0.45
+_RIM = 0.03  # softness of what counts as the edge of a part
 _LEVEL_SIZE = 64  # corrections are smooth, so that so many samples a side carry them
 _ANOTHER_THING = 32.0  # a difference (of 255) from which on something else is there, rather than another tint
 _NO_WEIGHT = 3e-4
@@ -88,9 +89,9 @@ class Crop:
         shift = np.array([self.left, self.top, 0], np.float32)
         return ((mesh - shift) * np.float32(2 / self.side) - np.array([1, 1, 0], np.float32)).astype(np.float32)
 
-    def paste(self, full: Pixels, picture: Pixels) -> Pixels:
+    def paste(self, full: Pixels, picture: Pixels, part: NDArray[np.float32] | None = None) -> Pixels:
         """Lay a crop's new picture ``uint8 [s, s, 3]`` over a frame, which stays; see :class:`Pasting`."""
-        return Pasting(self, full, picture.shape[0]).over(picture).copy()
+        return Pasting(self, full, picture.shape[0], part).over(picture)
 
     def mask(self, size: int, frame: tuple[int, int], reach: float = _FEATHER) -> NDArray[np.float32]:
         """Soft mask of the crop, rising from 0 at its edge to 1 at the share ``reach`` of its side inside.
@@ -136,9 +137,11 @@ class Pasting:
         crop: where.
         full: the frame ``uint8 [H, W, 3]``.
         size: side of the pictures.
+        part: ``float32 [s, s]``, 0 to 1: how much of the pictures is laid where; None all of it. Where it is 0, the
+            frame stays as it is to the last bit, and colour is levelled along the edge of the part.
     """
 
-    def __init__(self, crop: Crop, full: Pixels, size: int) -> None:
+    def __init__(self, crop: Crop, full: Pixels, size: int, part: NDArray[np.float32] | None = None) -> None:
         height, width = full.shape[:2]
         left, top = max(int(np.floor(crop.left)), 0), max(int(np.floor(crop.top)), 0)
         right = min(int(np.ceil(crop.left + crop.side)), width)
@@ -152,17 +155,23 @@ class Pasting:
         shift_x, shift_y = crop.left - left + 0.5 * scale - 0.5, crop.top - top + 0.5 * scale - 0.5
         self._matrix = np.array([[scale, 0, shift_x], [0, scale, shift_y]])
         mask = crop.mask(size, (height, width))
-        self._old, self._edge = crop.cut(full, size), 1 - mask
-        self._reach = 1 - crop.mask(size, (height, width), _LEVEL_REACH)[..., None]
+        self._old, self._edge = crop.cut(full, size), 1 - mask if part is None else _rim(part)
+        self._reach: NDArray[np.float32] | None = None
+        if part is None:
+            self._reach = 1 - crop.mask(size, (height, width), _LEVEL_REACH)[..., None]
+        else:
+            mask = mask * part
         warped = cv2.warpAffine(mask, self._matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
-        self._bands = [(band, warped[band][..., None], self._here[band].astype(np.float32)) for band in _bands(warped)]
+        bands = _bands(warped) if part is None else [(slice(None), slice(None))]
+        self._bands = [(band, warped[band][..., None], self._here[band].astype(np.float32)) for band in bands]
 
     def over(self, picture: Pixels) -> Pixels:
         """The frame with a picture ``uint8 [s, s, 3]`` over it; it is changed by the next call."""
         if self._is_outside:
             return self._out
         level = _level(self._old, picture, self._edge)
-        level *= self._reach
+        if self._reach is not None:
+            level *= self._reach
         levelled = np.rint((picture + level).clip(0, 255)).astype(np.uint8)
         extent = self._here.shape[1], self._here.shape[0]
         new = cv2.warpAffine(levelled, self._matrix, extent, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
@@ -183,6 +192,13 @@ def _bands(mask: NDArray[np.float32]) -> list[tuple[slice, slice]]:
     bands = [(slice(0, top), slice(0, width)), (slice(bottom, height), slice(0, width))]
     bands += [(inside, slice(0, left)), (inside, slice(right, width))]
     return [band for band in bands if mask[band].size]
+
+
+def _rim(part: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where a part of a crop meets its surroundings: around its soft edge, ``float32 [s, s]``, 0 to 1."""
+    width = _RIM * part.shape[0]
+    wide = cv2.GaussianBlur(part, (0, 0), width, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(4 * wide * (1 - wide) * (1 - part), np.float32)
 
 
 def _level(old: Pixels, new: Pixels, weight: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -24,6 +24,8 @@ _RINGS = (RIGHT_EYE, LEFT_EYE)
 RADIUS = 0.42
 #: How far an iris lies in front of its eye's corners, in the same units and of the same people.
 FRONT = 0.19
+#: The points of an iris about its middle, over its radius: itself, right, above, left, below.
+_AROUND = np.array([[0, 0, 0], [1, 0, 0], [0, -1, 0], [-1, 0, 0], [0, 1, 0]], np.float64)
 _MOST = 1.5  # beyond this an iris is outside of any eye
 _MIRROR = np.array([[-1.0, 1.0]], np.float32)
 _SUB_PIXEL_BITS = 4
@@ -80,6 +82,24 @@ def with_irises(points: Array, cameras: Array, gaze: Array) -> Array:
     half = np.linalg.norm(outer - inner, axis=-1, keepdims=True) / 2
     away = np.concatenate([gaze * half, -FRONT * half], -1) @ np.swapaxes(rotation_matrices(cameras[..., 3:6]), -1, -2)
     return np.concatenate([points, (outer + inner) / 2 + away], -2).astype(np.float32)
+
+
+def whole_mesh(points: Array, camera: Array, gaze: Array) -> Array:
+    """A posed face with its irises as the tracker has them: a middle and four points around it, right and left.
+
+    Args:
+        points: ``float32 [468, 3]`` in crop coordinates.
+        camera: ``float32 [6]`` that posed it.
+        gaze: ``float32 [2, 2]``.
+
+    Returns:
+        ``float32 [478, 3]``.
+    """
+    middles = with_irises(points, camera, gaze)[SKIN_POINTS:]
+    radii = [RADIUS * np.linalg.norm(points[outer] - points[inner]) / 2 for outer, inner in CORNERS]
+    around = _AROUND @ rotation_matrices(camera[3:6]).T
+    rings = [middle + radius * around for middle, radius in zip(middles, radii, strict=True)]
+    return np.concatenate([points[:SKIN_POINTS], *rings]).astype(np.float32)
 
 
 def eye_triangles(triangles: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 import numpy as np
@@ -76,7 +76,9 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
 
     def __init__(self, config: ShapeT, network: NetworkT | None = None, engine: Engine = PLAIN) -> None:
         self.config: ShapeT = config
-        self.engine, self.device = engine, torch.device(engine.device)
+        # A family without graphs is torch's, in the precision that was chosen.
+        self.engine = engine if self.graphs else replace(engine, name="torch")
+        self.device = torch.device(engine.device)
         made = cast(NetworkT, self.network_class(config)) if network is None else network
         self.network: NetworkT = made.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 

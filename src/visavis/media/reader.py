@@ -149,15 +149,17 @@ class SoundReader(Closing):
 
     Args:
         path: the file.
-        rate_hz: rate to resample to.
+        rate_hz: rate to resample to; None keeps the file's own.
         start: seconds to begin at; the first chunk may begin earlier.
     """
 
-    def __init__(self, path: Path, rate_hz: int = 16_000, *, start: Fraction = Fraction(0)) -> None:
-        self.path, self.rate_hz = Path(path), rate_hz
+    def __init__(self, path: Path, rate_hz: int | None = 16_000, *, start: Fraction = Fraction(0)) -> None:
+        self.path = Path(path)
         # An animated picture, which FFmpeg does not open, is silent.
         self._container = None if is_animation(self.path) else open_input(self.path)
         stream = None if self._container is None else sound_stream(self._container)
+        own = 0 if stream is None else stream.codec_context.sample_rate
+        self.rate_hz = rate_hz or own or 16_000
         if start > 0 and stream is not None and self._container is not None:
             seek(self._container, stream, start)
 

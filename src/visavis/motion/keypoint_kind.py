@@ -15,9 +15,11 @@ from visavis.motion.amounts import UNCHANGED, Amounts, Edits
 from visavis.motion.anchors import Anchors
 from visavis.motion.edits import edited_shape
 from visavis.motion.keypoint_transfer import FaceTransfer, PointTransfer, carried_by_mesh, mesh_values
-from visavis.motion.kind import Carrier, Meshes, Mode, refuse_amounts, refuse_edits
+from visavis.motion.kind import Carrier, Mesh, Meshes, Mode, refuse_amounts, refuse_edits, refuse_meshes
 from visavis.motion.layout import PIXEL, Layout, Motion, Part
 
+#: Share of a head's shift by which keypoints off the face (hair, shoulders) go along; over clips of training people.
+_ALONG = 0.65
 _WHY = "motion of keypoints alone has no parts of the face; take a model whose motion has a mesh"
 
 
@@ -76,6 +78,23 @@ class KeypointKind:
             refuse_amounts(amounts, _WHY)
             return PointTransfer(source, start, mode)
         return FaceTransfer(source, start, mode, face=self.face, space=self.space, ahead=ahead, amounts=amounts)
+
+    def of_mesh(self, mesh: Mesh, beside: Motion | None = None) -> Motion:
+        """Camera and shape of the mesh; keypoints on the face go with it from where ``beside`` has them.
+
+        Without ``beside`` keypoints stand for nothing but what they change by from mesh to mesh: those on the face are
+        placed by the transfer, and those off it go softly along with the head.
+        """
+        if self.face is None:
+            raise refuse_meshes(_WHY)
+        values = self.face.fit(mesh)
+        if beside is not None:
+            anchors = Anchors(beside["keypoints"], self.face.points(mesh_values(beside).astype(np.float32)))
+            return carried_by_mesh(beside, beside, anchors, self.face.points(values), values)
+        parts = {"keypoints": np.broadcast_to(_ALONG * values[:2], (self.keypoints, 2))}
+        if self.jacobians:
+            parts["jacobians"] = np.broadcast_to(np.eye(2, dtype=np.float32), (self.keypoints, 2, 2))
+        return Motion.of(self.layout, **parts, camera=values[:CAMERA_VALUES], shape=values[CAMERA_VALUES:])
 
     def edited(self, motion: Motion, edits: Edits, source: Motion | None = None) -> Motion:
         """Turn the head and change the shape; keypoints on the face go with it."""

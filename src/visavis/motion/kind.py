@@ -15,8 +15,11 @@ from visavis.motion.layout import Layout, Motion
 
 #: Turns a driver's motion into the source's. It learns as it goes: frame by frame, in order.
 Carrier = Callable[[Motion], Motion]
-#: Driving meshes ``float32 [478, 3]`` that are known beforehand, in [-1, 1] over the crop.
-Meshes = Sequence[NDArray[np.float32]]
+#: A mesh ``float32 [478, 3]`` in [-1, 1] over the crop; several, that are known beforehand.
+Mesh = NDArray[np.float32]
+Meshes = Sequence[Mesh]
+#: Turns a driving mesh into the source's motion, as a :data:`Carrier` does a motion: no picture is looked at.
+MeshCarrier = Callable[[Mesh], Motion]
 
 
 class Mode(str, Enum):
@@ -60,6 +63,18 @@ class MotionKind(Protocol):
             ConfigError: amounts of parts that this kind does not have.
         """
 
+    def of_mesh(self, mesh: Mesh, beside: Motion | None = None) -> Motion:
+        """What a mesh alone tells of a motion: of a face that no picture shows.
+
+        Args:
+            mesh: ``float32 [478, 3]`` in [-1, 1] over the crop, irises included.
+            beside: motion of the picture in which the face has another mesh; of it comes what a mesh does not tell.
+                Without one, two such motions differ as the meshes do.
+
+        Raises:
+            ConfigError: motion of this kind has no mesh.
+        """
+
     def edited(self, motion: Motion, edits: Edits, source: Motion | None = None) -> Motion:
         """Change a motion by hand.
 
@@ -74,6 +89,35 @@ class MotionKind(Protocol):
 
     def points(self, motion: Motion) -> NDArray[np.float32] | None:
         """Some points ``float32 [N, 2]`` in [-1, 1] over the crop that move with the picture, or None."""
+
+
+def mesh_carrier(
+    kind: MotionKind,
+    source: Motion,
+    start: Mesh,
+    mode: Mode = Mode.RELATIVE,
+    *,
+    ahead: Meshes = (),
+    amounts: Amounts = UNCHANGED,
+) -> MeshCarrier:
+    """Return what carries one driver's meshes over to one source, as :meth:`MotionKind.carrier` does motions.
+
+    Args:
+        kind: of the source's motion.
+        source: motion of the source picture.
+        start: driving mesh that shows the source's pose best.
+        mode, ahead, amounts: as for :meth:`MotionKind.carrier`.
+
+    Raises:
+        ConfigError: motion of this kind has no mesh, or not the parts that the amounts name.
+    """
+    carry = kind.carrier(source, kind.of_mesh(start), mode, ahead=ahead, amounts=amounts)
+    return lambda mesh: carry(kind.of_mesh(mesh))
+
+
+def refuse_meshes(why: str) -> ConfigError:
+    """The error of a kind that cannot be driven by meshes."""
+    return ConfigError(f"this model cannot be driven by a face mesh: {why}")
 
 
 def refuse_amounts(amounts: Amounts, why: str) -> None:

@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.face.expression import ExpressionSpace, packaged
+from visavis.face.fitting import fit_frame
+from visavis.face.gaze import gaze_of
 from visavis.face.measures import Measures
+from visavis.face.model3d import FaceModel
 from visavis.face.morphable import CAMERA_VALUES, LinearFaceModel
 from visavis.motion import camera
 from visavis.motion.amounts import UNCHANGED, Amounts, Edits
 from visavis.motion.edits import edited_shape
-from visavis.motion.kind import Carrier, Meshes, Mode, refuse_amounts, refuse_edits
+from visavis.motion.kind import Carrier, Mesh, Meshes, Mode, refuse_amounts, refuse_edits, refuse_meshes
 from visavis.motion.layout import PIXEL, Layout, Motion, Part
 from visavis.motion.morphable_transfer import MorphableTransfer, whole_shape
 from visavis.motion.shape import ShapeTransfer
@@ -28,6 +31,7 @@ from visavis.motion.shape import ShapeTransfer
 Array = NDArray[np.float32]
 _LESS = "motion of this model tells parts of the face apart by no mesh; head and expression alone can be scaled"
 _HEAD_ALONE = "motion of this model tells parts of the face apart by no mesh; yaw, pitch and roll alone can be edited"
+_NO_FIT = "its motion is of a face that no mesh is fitted to"
 _NOISE = 0.01  # of a coefficient, in standard deviations; with it every measure can be reached
 # Where the picture changes by about one pixel of 256, of a face that is half as wide: a coefficient moves all of a face
 # a little or some of it more, and half an eye is some 15 pixels wide.
@@ -103,9 +107,13 @@ class MorphableKind:
 
     def space_of(self, motion: Motion) -> ExpressionSpace | None:
         """Expressions in the expression coefficients, measured on the face of one identity."""
+        return self.space_of_identity(motion["identity"])
+
+    def space_of_identity(self, identity: Array) -> ExpressionSpace | None:
+        """The same of an identity ``float32 [n_id]``."""
         if self.face is None:
             return None
-        shape = self.face.mean + np.einsum("n,npd->pd", motion["identity"], self.face.identity)
+        shape = self.face.mean + np.einsum("n,npd->pd", identity, self.face.identity)
         model = LinearFaceModel(np.asarray(shape, np.float32), self.face.expression)
         return _space(model, self._variance(self.face))
 
@@ -150,6 +158,14 @@ class MorphableKind:
             person=self.identity,
         )
         return MorphableTransfer(source, start, mode, shape=shape, amounts=amounts)
+
+    def of_mesh(self, mesh: Mesh, beside: Motion | None = None) -> Motion:
+        """The 3D face fitted to the mesh, and where its irises look; nothing else is in a motion."""
+        if not isinstance(self.face, FaceModel):
+            raise refuse_meshes(_NO_FIT)
+        fit = fit_frame(mesh, model=self.face)
+        gaze = {"gaze": gaze_of(mesh, fit.camera)} if self.gaze else {}
+        return Motion.of(self.layout, identity=fit.identity, expression=fit.expression, camera=fit.camera, **gaze)
 
     def edited(self, motion: Motion, edits: Edits, source: Motion | None = None) -> Motion:
         """Turn the head and change the expression."""

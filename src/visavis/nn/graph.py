@@ -9,6 +9,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
 from torch import Tensor, nn
@@ -81,9 +82,14 @@ def built(hint: Any, structure: Structure, tensors: Iterator[Tensor]) -> Any:
         hint = next(choice for choice in get_args(hint) if choice is not types.NoneType)
     if not is_dataclass(hint):
         return tuple(built(Tensor, part, tensors) for part in structure)
-    hints = get_type_hints(hint)
+    hints = _hints(hint)  # type: ignore[arg-type]
     named = zip(fields(hint), structure, strict=True)
     return hint(**{field.name: built(hints[field.name], part, tensors) for field, part in named})  # type: ignore[operator]
+
+
+@cache
+def _hints(of: Any) -> dict[str, Any]:
+    return get_type_hints(of)
 
 
 def _parts(value: object) -> Sequence[object]:

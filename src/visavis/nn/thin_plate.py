@@ -7,10 +7,32 @@ Convention:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 _TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class Spline:
+    """A warp, solved.
+
+    Attributes:
+        points: ``float32 [B, N, 2]``, control points in the output.
+        coefficients: ``float32 [B, N + 3, 2]``, from :func:`solve`.
+    """
+
+    points: Tensor
+    coefficients: Tensor
+
+    def grid(self, places: Tensor) -> Tensor:
+        """Where places ``[h, w, 2]`` of the output sample the input, ``float32 [B, h, w, 2]``."""
+        height, width = places.shape[:2]
+        return evaluate(self.coefficients, self.points, places.reshape(-1, 2)).view(-1, height, width, 2)
+
+
 _STIFFNESS = 1e-4
 
 
@@ -83,22 +105,31 @@ def warp_grid(
     """Sampling grid that carries ``input_points`` of the input onto ``output_points`` of the output.
 
     Args:
-        output_points: ``float32 [B, N, 2]``.
-        input_points: ``float32 [B, N, 2]``.
+        output_points, input_points, stiffness, pin_border: as for :func:`spline`.
         grid: identity grid ``[h, w, 2]`` of the output.
-        stiffness: ``[B, N]``, as for :func:`solve`; None holds all points fast.
-        pin_border: also hold points around the picture's edge in place.
 
     Returns:
         ``float32 [B, h, w, 2]``.
     """
+    return spline(output_points, input_points, stiffness=stiffness, pin_border=pin_border).grid(grid)
+
+
+def spline(
+    output_points: Tensor, input_points: Tensor, *, stiffness: Tensor | None = None, pin_border: bool = True
+) -> Spline:
+    """The warp that carries ``input_points`` of the input onto ``output_points`` of the output.
+
+    Args:
+        output_points: ``float32 [B, N, 2]``.
+        input_points: ``float32 [B, N, 2]``.
+        stiffness: ``[B, N]``, as for :func:`solve`; None holds all points fast.
+        pin_border: also hold points around the picture's edge in place.
+    """
     if stiffness is None:
         stiffness = output_points.new_full(output_points.shape[:2], _STIFFNESS, dtype=torch.float32)
     if pin_border:
-        border = border_points(grid.device).expand(output_points.shape[0], -1, -1)
+        border = border_points(output_points.device).expand(output_points.shape[0], -1, -1)
         output_points = torch.cat([output_points.float(), border], 1)
         input_points = torch.cat([input_points.float(), border], 1)
         stiffness = torch.cat([stiffness, stiffness.new_full(border.shape[:2], _STIFFNESS)], 1)
-    coefficients = solve(output_points, input_points, stiffness)
-    height, width = grid.shape[:2]
-    return evaluate(coefficients, output_points, grid.reshape(-1, 2)).view(-1, height, width, 2)
+    return Spline(output_points, solve(output_points, input_points, stiffness))

@@ -54,9 +54,9 @@ def bench(model: str, engine: Engine | None = None, *, frames: int = 40) -> dict
     """Reenact a drawn face by another and time each stage.
 
     Returns:
-        Median milliseconds a frame by stage and frames per second of their sum; the same frames rendered by the
-        network as it is trained, in eager fp32, with the source encoded once and with the source encoded for every
-        frame; the ratios of both to ours; peak memory.
+        Median milliseconds a frame by stage, frames per second of their sum, and time of processor; the same frames
+        rendered by the network as it is trained, in eager fp32, with the source encoded once and with the source
+        encoded for every frame; the ratios of both to ours; peak memory.
     """
     generator = load_generator(model, engine)
     plain = load_generator(model, replace(generator.engine, precision="fp32", name="torch"), fold=False)
@@ -66,6 +66,7 @@ def bench(model: str, engine: Engine | None = None, *, frames: int = 40) -> dict
     stages: dict[str, list[float]] = {name: [] for name in ("analyse", "motion", "render", "encode")}
     eager: list[float] = []
     uncached: list[float] = []
+    processor: list[float] = []
     with tempfile.TemporaryDirectory() as folder, Analyser(generator.needs_of_driver) as analyser:
         with Analyser(generator.needs, video=False) as still:
             face = still.find(source_frame)
@@ -83,11 +84,13 @@ def bench(model: str, engine: Engine | None = None, *, frames: int = 40) -> dict
                     found = analyser.find(frame)
                     return None if found is None else analyser.observe(frame, found, crop, size)
 
+                clock = time.process_time()
                 seen = _timed(analyse, stages["analyse"]) or source
                 motion = _timed(partial(_move, generator, carry, seen), stages["motion"])
                 cue = cues(motion, frame.time)
                 picture = _timed(partial(person.render, *cue), stages["render"])
                 _timed(partial(writer.write, Frame(picture, frame.time)), stages["encode"])
+                processor.append(1000 * (time.process_time() - clock))
                 _timed(partial(plain_person.render, *cue), eager)
                 _timed(partial(_encode_and_render, plain, source, cue), uncached)
     medians = {name: round(statistics.median(times[_WARM_UP:]), 2) for name, times in stages.items()}
@@ -98,9 +101,11 @@ def bench(model: str, engine: Engine | None = None, *, frames: int = 40) -> dict
         "device": generator.engine.device,
         "precision": generator.engine.precision,
         "threads": generator.engine.threads,
+        "engine": generator.engine.name,
         "frames": frames,
         "ms_per_frame": {**medians, "total": round(total, 2)},
         "fps": round(1000 / total, 2),
+        "cpu_ms_per_frame": round(statistics.median(processor[_WARM_UP:]), 2),
         "plain_eager_render_ms": round(plain_ms, 2),
         "plain_eager_uncached_ms": round(uncached_ms, 2),
         "speed_up": round(plain_ms / medians["render"], 2),

@@ -17,12 +17,14 @@ from visavis.face.model3d import FaceModelConfig, FaceModelTensors
 from visavis.generators.base import family_of
 from visavis.judges.face_network import FaceConfig, FaceNetwork
 from visavis.judges.mouth_sync import MouthSync, MouthSyncConfig
+from visavis.motion.speech.config import SpeakerConfig
+from visavis.motion.speech.network import SpeakerNetwork
 from visavis.nn.cost import Cost
 from visavis.weights.checkpoint import check_fits, load, sha256
 from visavis.weights.network import outlined
 from visavis.weights.store import packaged, resolve
 
-_Single = CharacterNetwork | FaceModelTensors | FaceNetwork | Interpolator | Enlarger | MouthSync
+_Single = CharacterNetwork | FaceModelTensors | FaceNetwork | Interpolator | Enlarger | MouthSync | SpeakerNetwork
 
 #: Networks that are no generators: shape, class.
 _SINGLE: dict[str, tuple[type[Any], type[_Single]]] = {
@@ -31,6 +33,7 @@ _SINGLE: dict[str, tuple[type[Any], type[_Single]]] = {
     "face-model": (FaceModelConfig, FaceModelTensors),
     "between": (BetweenConfig, Interpolator),
     "enlarge": (EnlargeConfig, Enlarger),
+    "speaker": (SpeakerConfig, SpeakerNetwork),
     "sync": (MouthSyncConfig, MouthSync),
 }
 

@@ -70,7 +70,7 @@ class Reenactor:
         self._mode, self._crop, self._face = Mode(motion), crop, face
         self._generator = load_generator(model, engine)
         most = self._generator.references.most
-        seen = [_seen(source, face)] if isinstance(source, Frame) else find_source(Path(source), face, most)
+        seen = [seen_in(source, face)] if isinstance(source, Frame) else find_source(Path(source), face, most)
         _, (self._source, *self._others) = observe_sources(seen, self._generator, crop)
         self._editor: Editor | None = None
         self.tally = Tally()
@@ -144,7 +144,8 @@ class Reenactor:
         return whole(*looked_at[0].pixels.shape[:2]), chain(looked_at, frames)
 
 
-def _seen(source: Frame, which: int) -> Seen:
+def seen_in(source: Frame, which: int) -> Seen:
+    """The face of a frame that is a source; raises :class:`FaceError` where there is none."""
     with Analyser((), face=which, video=False) as analyser:
         face = analyser.find(source)
     if face is None:

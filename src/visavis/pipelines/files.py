@@ -27,7 +27,9 @@ from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, look_ahead, observe_sources
 from visavis.pipelines.reenact import STAGES, Reenactor
 from visavis.pipelines.render import SoundAt
+from visavis.pipelines.said import Said
 from visavis.pipelines.seen import check_moving
+from visavis.pipelines.speaks import Speaks, check_speaks, load_speaker
 from visavis.pipelines.stages import Stages
 from visavis.weights.store import DEFAULT_MODEL
 
@@ -40,7 +42,7 @@ class ReenactOptions:
 
     Attributes:
         model: name or path of weights.
-        audio: sound file in place of the driving video's; the lips still follow the video.
+        audio: sound file in place of the driving video's, which the lips follow too; all else follows the video.
         motion: relative or absolute.
         amounts: how much of the driver's movement counts, region by region.
         edits: changes by hand of every frame.
@@ -104,7 +106,13 @@ def peak_rss_mb() -> float:
 
 
 def reenact_file(
-    source: Path, driving: Path, output: Path, options: ReenactOptions, progress: Progress | None = None
+    source: Path,
+    driving: Path,
+    output: Path,
+    options: ReenactOptions,
+    progress: Progress | None = None,
+    *,
+    speaker: Speaks | None = None,
 ) -> ReenactReport:
     """Animate the face of ``source`` by the video ``driving`` and write the result with its sound.
 
@@ -114,6 +122,7 @@ def reenact_file(
         output: video to write, of one of the kinds that :data:`visavis.media.forms.FORMS` lists.
         options: see :class:`ReenactOptions`.
         progress: called with frames done and the expected total, or None when unknown.
+        speaker: who moves lips by another sound than the driving video's; None takes the packaged one.
 
     Raises:
         VisavisError: bad input, no face, weights or output that cannot be used; nothing is left at ``output``.
@@ -125,11 +134,17 @@ def reenact_file(
         reader = stack.enter_context(TwiceReader(driving))
         generator = load_generator(options.model, options.engine)
         sound, sound_at = _sound(driving, options, generator, stack)
+        said: Said | None = None
+        if options.audio is not None:
+            check_speaks(generator)
+            said = stack.enter_context(Said(options.audio, speaker or load_speaker()))
         stills = find_source(source, options.source_face, generator.references.most)
         still = stills[0]
         source_crop, (observed, *others) = observe_sources(stills, generator, options.crop)
         needs = generator.needs_of_driver
         ahead = look_ahead(reader, still.face.mesh, needs, generator.size, face=options.driver_face, crop=options.crop)
+        if said is not None:
+            said.by(ahead.meshes)
         reenactor = Reenactor(
             generator,
             observed,
@@ -139,6 +154,7 @@ def reenact_file(
             mode=options.motion,
             amounts=options.amounts,
             edits=options.edits,
+            lips=said,
         )
         analyser = stack.enter_context(Analyser(needs, face=options.driver_face))
         frame_size = _size(still.frame.pixels) if options.paste_back else (generator.size, generator.size)
@@ -155,7 +171,7 @@ def reenact_file(
                 replace=options.force,
             )
         )
-        expected = _expected_frames(reader.info)
+        expected = expected_frames(reader.info)
         stages = stack.enter_context(Stages())
         frames = reenactor.stream(stages.ahead(reader, "read"), analyser, ahead.crop, sound_at, stages)
         for written, frame in enumerate(stages.ahead(frames, "render"), 1):
@@ -189,7 +205,8 @@ def _size(pixels: Pixels) -> tuple[int, int]:
     return pixels.shape[0], pixels.shape[1]
 
 
-def _expected_frames(info: MediaInfo) -> int | None:
+def expected_frames(info: MediaInfo) -> int | None:
+    """How many frames a file will have, as far as it says."""
     if info.frames:
         return info.frames
     return round(info.duration * info.fps) if info.duration else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -22,6 +22,8 @@ from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.render import Portrait, SoundAt
 from visavis.pipelines.stages import Stages
 
+#: A driving mesh at a time, with another mouth.
+LipsAt = Callable[[NDArray[np.float32], Fraction], NDArray[np.float32]]
 STAGES = ("analyse", "motion", "render")
 
 
@@ -55,6 +57,8 @@ class Reenactor:
             rendered as it is.
         amounts: how much of the driver's movement counts.
         edits: changes by hand of every frame.
+        lips: gives a driving mesh ``[478, 3]`` at a time the mouth of something else that is said; None leaves the
+            driver's.
 
     Raises:
         ConfigError: amounts or edits of parts that the generator's motion does not have.
@@ -71,8 +75,9 @@ class Reenactor:
         mode: Mode | None = Mode.RELATIVE,
         amounts: Amounts = UNCHANGED,
         edits: Edits = UNEDITED,
+        lips: LipsAt | None = None,
     ) -> None:
-        self._generator, self._edits, self._mode = generator, edits, mode
+        self._generator, self._edits, self._mode, self._lips = generator, edits, mode, lips
         self._portrait = Portrait(generator, [source, *others])
         self._source = generator.analyse(source)
         self._motion = generator.kind.edited(self._source, edits, self._source) if edits else self._source
@@ -140,7 +145,7 @@ class Reenactor:
             at: its time.
         """
         clock = time.perf_counter()
-        motion = self._moved(driving)
+        motion = self._moved(driving, at)
         clock = self._count("motion", clock)
         picture = self._portrait.picture(motion, at)
         self._count("render", clock)
@@ -149,16 +154,18 @@ class Reenactor:
     def skip(self, driving: Observation | None) -> None:
         """Let a driving frame pass of which nobody looks at the picture."""
         if self._carry is not None or self._generator.memory:
-            self._portrait.skip(self._moved(driving))
+            self._portrait.skip(self._moved(driving, None))
         else:
             self.tally.frames += 1
 
-    def _moved(self, driving: Observation | None) -> Motion:
+    def _moved(self, driving: Observation | None, at: Fraction | None) -> Motion:
         self.tally.frames += 1
         if driving is None:
             self.tally.frames_without_face += 1
             return self._motion
         motion = self._generator.analyse(driving)
+        if self._lips is not None and driving.mesh is not None and at is not None:
+            motion = self._generator.kind.of_mesh(self._lips(driving.mesh, at), motion)
         if self._carry is not None:
             motion = self._carry(motion)
         self._motion = self._generator.kind.edited(motion, self._edits, self._source) if self._edits else motion

@@ -14,11 +14,12 @@ from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from visavis.core.processor import processor
 from visavis.nn.engine import Engine
 from visavis.nn.graph import Graph, Structure, built, flattened, structure_of
-from visavis.runtime.backend import Backend, Run
+from visavis.runtime.backend import Array, Backend, Run
 from visavis.runtime.cache import Entry, GraphCache
 from visavis.runtime.tracing import Flat
 
@@ -66,6 +67,7 @@ class Compiled:
         self._hint = get_type_hints(self._method)["return"]
         self._engine = replace(engine, precision="fp32") if graph.exact else engine
         self._about = f"{type(network).__qualname__} {about}"
+        self._in_order: Any = WeakIdKeyDictionary()
         self._ready: dict[str, tuple[Run, Structure] | None] = {}
 
     def __call__(self, *arguments: object) -> Any:
@@ -78,10 +80,18 @@ class Compiled:
         if ready is None:
             return self._method(self._network, *arguments)
         run, structure = ready
-        results = [torch.from_numpy(array) for array in run([tensor.float().numpy() for tensor in tensors])]
+        results = [torch.from_numpy(array) for array in run([self._array(tensor) for tensor in tensors])]
         if not self._graph.lent:
             results = [result.clone() for result in results]
         return built(self._hint, structure, iter(results))
+
+    def _array(self, tensor: Tensor) -> Array:
+        """The numbers of a tensor in order; what a person's tensors are copied to is kept as long as they are."""
+        if tensor.is_contiguous() and tensor.dtype == torch.float32:
+            return tensor.numpy()  # type: ignore[no-any-return]
+        if tensor not in self._in_order:
+            self._in_order[tensor] = tensor.float().contiguous().numpy()
+        return self._in_order[tensor]  # type: ignore[no-any-return]
 
     def _made(self, arguments: tuple[object, ...], shape: str) -> tuple[Run, Structure] | None:
         """The graph for tensors of these shapes; None where the engine cannot compute it."""

@@ -63,7 +63,9 @@ def picture_losses(weights: RhythmicLosses, out: Rendering, real: Tensor, weight
     """
     losses: dict[str, Tensor] = {}
     if weights.warp:
-        both = F.l1_loss(out.projected.float(), real) + F.l1_loss(out.matched.float(), real)
+        # Around a face that is projected by itself there is nothing to compare.
+        face = real if out.shown is None else real * out.shown
+        both = F.l1_loss(out.projected.float(), face) + F.l1_loss(out.matched.float(), real)
         losses["warp"] = 2 * weights.warp * both
     if weights.pyramid:
         losses["pyramid"] = weights.pyramid * pyramid_l1(out.picture, real, weight)

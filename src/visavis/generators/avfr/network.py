@@ -23,7 +23,7 @@ from visavis.nn.blocks import AntiAliasDownsample, Hourglass, SameBlock
 from visavis.nn.composite import Layers, blend, fill_behind
 from visavis.nn.dense_motion import keypoint_heatmaps, no_denormals, sparse_motions
 from visavis.nn.norms import SpadeResBlock
-from visavis.nn.thin_plate import warp_grid
+from visavis.nn.thin_plate import Spline, spline
 from visavis.nn.warp import channels_last, coordinate_grid, resize_grid, sample
 
 _FOLD = 4  # h / 4: the scale of motion and of every Enc_
@@ -142,14 +142,14 @@ class CandidateMotion(nn.Module):
                 self.mask.bias[-1] += _MESH_HEAD_START  # type: ignore[index]
 
     def forward(
-        self, still: Still, driving: KeypointMotion, by_mesh: Tensor | None, drawing: Tensor | None
+        self, still: Still, driving: KeypointMotion, by_mesh: Spline | None, drawing: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return grid ``[B, h, w, 2]``, occlusion ``[B, 1, h, w]`` in [0, 1], and mask ``[B, candidates, h, w]``.
 
         Args:
             still: the source.
             driving: keypoints.
-            by_mesh: the mesh's candidate, a grid ``[B, h, w, 2]``, or None.
+            by_mesh: the mesh's candidate, or None.
             drawing: of the driving mesh, folded to ``[B, 16, h, w]``, or None.
         """
         height, width = still.small.shape[2:]
@@ -160,7 +160,7 @@ class CandidateMotion(nn.Module):
         heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], 1)
         parts = [heat]
         if by_mesh is not None:
-            motions = torch.cat([motions, by_mesh[:, None]], 1)
+            motions = torch.cat([motions, by_mesh.grid(grid)[:, None]], 1)
         count = motions.shape[1]
         spread = still.small[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
         parts.append(sample(spread, motions.flatten(0, 1)).view(-1, 3 * count, height, width))
@@ -395,16 +395,17 @@ class AvfrNetwork(nn.Module):
             folded = F.pixel_unshuffle(drawing, _FOLD)
         return self.move(still, driving, self.carry(still, driving), folded), folded, mel
 
-    def carry(self, still: Still, driving: KeypointMotion) -> Tensor | None:
-        """The mesh's candidate motion, a thin-plate warp ``[B, S/4, S/4, 2]``; None without mesh motion."""
+    def carry(self, still: Still, driving: KeypointMotion) -> Spline | None:
+        """The mesh's candidate motion, a thin-plate warp; None without mesh motion.
+
+        No graph: a system of equations is solved, which other engines do not.
+        """
         if driving.mesh is None or still.mesh is None:
             return None
         mesh = self.mesh_model.controls(driving.mesh)
-        height, width = still.small.shape[2:]
-        grid = coordinate_grid(height, width, align_corners=False, device=still.small.device)
-        return warp_grid(mesh.points, still.mesh, grid, stiffness=mesh.stiffness)
+        return spline(mesh.points, still.mesh, stiffness=mesh.stiffness)
 
-    def move(self, still: Still, driving: KeypointMotion, by_mesh: Tensor | None, drawing: Tensor | None) -> Moved:
+    def move(self, still: Still, driving: KeypointMotion, by_mesh: Spline | None, drawing: Tensor | None) -> Moved:
         """Dense motion, and all that it warps; the rest is as for :class:`CandidateMotion`."""
         grid, occlusion, mask = self.motion(still, driving, by_mesh, drawing)
         fine = resize_grid(grid, still.picture.shape[2:])

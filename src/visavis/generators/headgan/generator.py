@@ -15,8 +15,8 @@ from torch import Tensor
 from visavis.audio.feature import SoundFeature
 from visavis.audio.speech import SIZE, SpeechFeatures
 from visavis.core.errors import ConfigError, FaceError
-from visavis.face.fitting import fit_clip, fit_frame
-from visavis.face.gaze import eye_triangles, gaze_of, with_irises
+from visavis.face.fitting import fit_clip
+from visavis.face.gaze import eye_triangles, with_irises
 from visavis.face.lids import Lids
 from visavis.face.lips import Lips
 from visavis.face.model3d import load_face_model
@@ -114,11 +114,7 @@ class HeadganGenerator(NetworkGenerator[HeadganConfig, HeadganNetwork, Prepared]
         """Fit the 3D face to one observation (section 3.1)."""
         if observation.mesh is None:
             raise FaceError("this model needs the face mesh of every frame it analyses")
-        fit = fit_frame(observation.mesh, model=self.face)
-        parts = {"identity": fit.identity, "expression": fit.expression, "camera": fit.camera}
-        if self.config.irises:
-            parts["gaze"] = gaze_of(observation.mesh, fit.camera)
-        return Motion.of(self.kind.layout, **parts)
+        return self.kind.of_mesh(observation.mesh)
 
     def _prepare(self, references: Sequence[Observation]) -> Prepared:
         """Encode the reference and its face picture."""

@@ -44,6 +44,14 @@ class Flow:
     trust: Tensor
 
 
+@dataclass(frozen=True)
+class Flows:
+    """What FlowNet says of the projected picture and of the matched one."""
+
+    projected: Flow
+    matched: Flow
+
+
 class FlowNet(nn.Module):
     """A U-Net at half of the landmark images' side, from two landmark images and a picture to a flow."""
 
@@ -75,17 +83,17 @@ class FlowNet(nn.Module):
 
 def convolved(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     """Convolve each sample ``x [B, c, h, w]`` with weights of its own, ``[B, n, c, k, k]``."""
-    batch, outside, inside, kernel, _ = weight.shape
-    if kernel == 1 and stride == 1:
-        return (weight.flatten(2) @ x.flatten(2)).reshape(batch, outside, *x.shape[2:])
-    grouped = F.conv2d(
-        x.reshape(1, batch * inside, *x.shape[2:]),
-        weight.reshape(batch * outside, inside, kernel, kernel).to(x.dtype),
-        stride=stride,
-        padding=kernel // 2,
-        groups=batch,
-    )
-    return grouped.reshape(batch, outside, *grouped.shape[2:])
+    batch, outside, _, kernel, _ = weight.shape
+    height, width = -(-x.shape[2] // stride), -(-x.shape[3] // stride)
+    seen = x
+    if kernel > 1:
+        # Written out as a matrix product: engines take a convolution's weights for constants, and here they are not.
+        around = F.pad(x, [kernel // 2] * 4)
+        rows, columns = stride * (height - 1) + 1, stride * (width - 1) + 1
+        shifts = [(i, j) for i in range(kernel) for j in range(kernel)]
+        seen = torch.stack([around[..., i : i + rows : stride, j : j + columns : stride] for i, j in shifts], 2)
+    found = weight.reshape(batch, outside, -1) @ seen.reshape(batch, -1, height * width)
+    return found.reshape(batch, outside, height, width)
 
 
 class Features(nn.Module):

@@ -25,7 +25,7 @@ def gmac_of(network: nn.Module) -> dict[str, dict[str, float]]:
     if config.unprojection:
         per_source["unprojection"] = gmac(lambda: network.unprojection(pictures[:, 0]))
     embedding = gmac(lambda: network.embed(still, aim.landmark))
-    flow = gmac(lambda: network.flows(still, aim, motion, pictures[:, 0], pictures[:, 0]))
+    flow = gmac(lambda: network.prepare(still, aim))
     whole = gmac(lambda: network.render(still, aim))
     return {
         "per_source": per_source,

@@ -32,6 +32,7 @@ from visavis.motion.kind import Meshes
 from visavis.motion.layout import Motion
 from visavis.motion.morphable_kind import MorphableKind
 from visavis.nn.engine import PLAIN, Engine
+from visavis.nn.graph import Graph
 from visavis.nn.pictures import grey_as_tensor
 
 Array = NDArray[np.float32]
@@ -69,6 +70,7 @@ class RhythmicGenerator(NetworkGenerator[RhythmicConfig, RhythmicNetwork, Prepar
     shape_class, network_class = RhythmicConfig, RhythmicNetwork
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {name: asdict(make()) for name, make in NAMED.items()}
     gmac_of = staticmethod(gmac_of)
+    graphs = (Graph("find_flows", lent=True), Graph("move", exact=True, lent=True), Graph("decode", lent=True))
 
     def __init__(self, config: RhythmicConfig, network: RhythmicNetwork | None = None, engine: Engine = PLAIN) -> None:
         super().__init__(config, network, engine)
@@ -149,7 +151,7 @@ class RhythmicGenerator(NetworkGenerator[RhythmicConfig, RhythmicNetwork, Prepar
         aim = self.aimer.aim(
             self._seen(vertices), self._on_device(vertices), camera, person.vertices, person.cameras, mesh=person.mesh
         )
-        picture = self.network.render(person.still, aim).picture.float()
+        picture = self.network.picture(person.still, aim).float()
         for skin in person.skin:
             picture = overlaid(picture, skin.patches(vertices))
         return picture

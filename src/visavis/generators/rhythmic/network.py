@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visavis.face.surface import FaceMotion
-from visavis.generators.rhythmic.composition import Decoder, Features, Flow, FlowNet
+from visavis.generators.rhythmic.composition import Decoder, Features, Flow, FlowNet, Flows
 from visavis.generators.rhythmic.config import RhythmicConfig
 from visavis.generators.rhythmic.embedding import Embedded, Embedding, Fusion, Known
 from visavis.generators.rhythmic.projection import Unprojection, chosen, moved
@@ -60,6 +60,40 @@ class Aim:
 
 
 @dataclass(frozen=True)
+class Scene:
+    """The references that one frame is made of.
+
+    Attributes:
+        front, back: frontal and matched picture, ``[B, 3, S, S]``.
+        back_landmark: landmark image of the matched one, ``[B, c, r, r]``.
+        person: segmentation of the frontal one, ``[B, 1, S, S]``, or None without layers.
+        background: of the matched one, ``[B, 3, S, S]``, or None without layers.
+    """
+
+    front: Tensor
+    back: Tensor
+    back_landmark: Tensor
+    person: Tensor | None
+    background: Tensor | None
+
+
+@dataclass(frozen=True)
+class Warped:
+    """The pictures after FlowNet.
+
+    Attributes:
+        projected, matched: ``[B, 3, S, S]`` in [0, 1].
+        shown: where the projected picture shows a face, ``[B, 1, S, S]`` in [0, 1]; None where it shows all.
+        person: segmentation of the frontal picture, moved with it; None without layers.
+    """
+
+    projected: Tensor
+    matched: Tensor
+    shown: Tensor | None
+    person: Tensor | None
+
+
+@dataclass(frozen=True)
 class Rendering:
     """What one forward pass gives.
 
@@ -69,6 +103,7 @@ class Rendering:
         matched: the matched picture after FlowNet.
         layers: the decoder's picture, these two, and the background if there is one.
         shares: what each layer counts in ``picture``, ``[B, layers, S, S]``; None where nothing is blended.
+        shown: where the projected picture shows a face, ``[B, 1, S, S]`` in [0, 1]; None where it shows all.
         flows: what FlowNet added, ``[B, 2, r, r]`` each, in units of [-1, 1].
         alpha: the references' activation maps.
     """
@@ -78,6 +113,7 @@ class Rendering:
     matched: Tensor
     layers: tuple[Tensor, ...]
     shares: Tensor | None
+    shown: Tensor | None
     flows: tuple[Tensor, Tensor]
     alpha: Tensor
 
@@ -115,61 +151,100 @@ class RhythmicNetwork(nn.Module):
 
     def embed(self, still: Still, landmark: Tensor) -> Embedded:
         """Equations 3 to 7: what the references say of a target's landmark image ``[B, c, r, r]``."""
-        appearance, lines, alpha = self.embedding(still.known, landmark)
+        return self._embed(still.known, landmark)
+
+    def _embed(self, known: Known, landmark: Tensor) -> Embedded:
+        appearance, lines, alpha = self.embedding(known, landmark)
         return Embedded(appearance, self.fusion(lines, appearance), alpha)
 
     def render(self, still: Still, aim: Aim) -> Rendering:
         """Render a frame."""
-        embedded = self.embed(still, aim.landmark)
-        front, back = chosen(still.pictures, aim.frontal), chosen(still.pictures, aim.matched)
-        motion = aim.motion if self.config.projection else _unmoved(aim.motion)
-        first, second = self.flows(still, aim, motion, front, back)
-        grid, inside = moved(motion.shift.float(), motion.inside, first.trust, first.shift)
-        persons = None if still.persons is None else chosen(still.persons, aim.frontal).float()
-        carried = sample(front if persons is None else torch.cat([front.float(), persons], 1), self._full(grid))
-        projected, matched = carried[:, :3], sample(back, self._full(_grid(second.shift)))
-        if self.config.projection and not self.config.surroundings:
-            projected = projected * self._large(inside)
-        pictures = []
-        if self.config.composition:
-            seen = (self.projected_features, projected, first), (self.matched_features, matched, second)
-            pictures = [features(self._small(picture), flow.attention) for features, picture, flow in seen]
-        beside, background = [projected, matched], None
-        if still.backgrounds is not None:
-            background = chosen(still.backgrounds, aim.matched)
-            beside += [background, carried[:, 3:]]
-        out, logits = self.decoder(embedded.appearance, embedded.theta, aim.landmark, pictures, torch.cat(beside, 1))
-        made = projected + out.tanh() if self.config.residual else (out.tanh() + 1) / 2
-        layers = (made, projected, matched) if background is None else (made, projected, matched, background)
-        picture, shares = made, None
-        if self.config.blends:
-            shares = self._shares(logits, first, second)
-            picture = blend(layers, shares)
-        return Rendering(picture, projected, matched, layers, shares, (first.shift, second.shift), embedded.alpha)
+        scene, motion, flows, shown = self.prepare(still, aim)
+        return self.finish(still.known, aim.landmark, scene, flows, self.move(scene, motion, flows, shown))
 
-    def flows(self, still: Still, aim: Aim, motion: FaceMotion, front: Tensor, back: Tensor) -> tuple[Flow, Flow]:
-        """FlowNet for the projected picture and for the matched one."""
-        side = self.config.raster
+    def picture(self, still: Still, aim: Aim) -> Tensor:
+        """The picture of :meth:`render` alone, by the graphs :meth:`find_flows`, :meth:`move` and :meth:`decode`."""
+        scene, motion, flows, shown = self.prepare(still, aim)
+        return self.decode(still.known, aim.landmark, scene, flows, self.move(scene, motion, flows, shown))
+
+    def prepare(self, still: Still, aim: Aim) -> tuple[Scene, FaceMotion, Flows, Tensor | None]:
+        """Choose what a frame is made of, and find how to move it: arguments of :meth:`move`."""
+        persons = None if still.persons is None else chosen(still.persons, aim.frontal).float()
+        background = None if still.backgrounds is None else chosen(still.backgrounds, aim.matched)
+        front, back = chosen(still.pictures, aim.frontal), chosen(still.pictures, aim.matched)
+        scene = Scene(front, back, chosen(still.landmarks, aim.matched), persons, background)
+        motion = aim.motion if self.config.projection else _unmoved(aim.motion)
+        shown = motion.inside if self.config.projection and not self.config.surroundings else None
+        return scene, motion, self.find_flows(scene, aim.landmark, aim.projected, motion, shown), shown
+
+    def find_flows(
+        self, scene: Scene, landmark: Tensor, projected: Tensor, motion: FaceMotion, shown: Tensor | None
+    ) -> Flows:
+        """FlowNet for the projected picture and for the matched one.
+
+        Args:
+            scene: pictures.
+            landmark: l_t, ``[B, c, r, r]``.
+            projected: that of the projected face.
+            motion: from the projected face to the frontal picture's.
+            shown: where the projected picture shows anything, ``[B, 1, r, r]``; None where it shows all.
+        """
         if self.flow is None:
-            nothing = aim.landmark.new_zeros(len(aim.landmark), 2, side, side, dtype=torch.float32)
+            nothing = torch.zeros_like(motion.shift, dtype=torch.float32)
             plain = Flow(nothing, nothing[:, :1], torch.ones_like(nothing[:, :1]))
-            return plain, plain
-        projected = sample(self._small(front), _grid(motion.shift.float()))
-        if self.config.projection and not self.config.surroundings:
-            projected = projected * motion.inside
+            return Flows(plain, plain)
+        picture = sample(self._small(scene.front), _grid(motion.shift.float()))
+        if shown is not None:
+            picture = picture * shown
         surface = torch.cat([motion.inside, motion.seen], 1)
         both = self.flow(
-            torch.cat([aim.projected, chosen(still.landmarks, aim.matched)]),
-            torch.cat([aim.landmark, aim.landmark]),
-            torch.cat([projected, self._small(back)]),
+            torch.cat([projected, scene.back_landmark]),
+            torch.cat([landmark, landmark]),
+            torch.cat([picture, self._small(scene.back)]),
             torch.cat([surface, torch.zeros_like(surface)]),
         )
         one, two = zip(*(part.chunk(2) for part in (both.shift, both.attention, both.trust)), strict=True)
-        return Flow(*one), Flow(*two)
+        return Flows(Flow(*one), Flow(*two))
 
-    def _shares(self, logits: Tensor | None, first: Flow, second: Flow) -> Tensor:
+    def move(self, scene: Scene, motion: FaceMotion, flows: Flows, shown: Tensor | None) -> Warped:
+        """The projected and the matched picture after FlowNet; arguments as of :meth:`find_flows`."""
+        grid, inside = moved(motion.shift.float(), motion.inside, flows.projected.trust, flows.projected.shift)
+        front = scene.front if scene.person is None else torch.cat([scene.front.float(), scene.person], 1)
+        carried = sample(front, self._full(grid))
+        matched = sample(scene.back, self._full(_grid(flows.matched.shift)))
+        person = None if scene.person is None else carried[:, 3:]
+        if shown is None:
+            return Warped(carried[:, :3], matched, None, person)
+        seen = self._large(inside)
+        return Warped(carried[:, :3] * seen, matched, seen, person)
+
+    def finish(self, known: Known, landmark: Tensor, scene: Scene, flows: Flows, warped: Warped) -> Rendering:
+        """Embedding and decoder, with what :meth:`move` gave."""
+        embedded = self._embed(known, landmark)
+        projected, matched, pictures = warped.projected, warped.matched, []
+        if self.config.composition:
+            pictures = [
+                self.projected_features(self._small(projected), flows.projected.attention),
+                self.matched_features(self._small(matched), flows.matched.attention),
+            ]
+        beside = [part for part in (projected, matched, scene.background, warped.person) if part is not None]
+        out, logits = self.decoder(embedded.appearance, embedded.theta, landmark, pictures, torch.cat(beside, 1))
+        made = projected + out.tanh() if self.config.residual else (out.tanh() + 1) / 2
+        layers = tuple(layer for layer in (made, projected, matched, scene.background) if layer is not None)
+        picture, shares = made, None
+        if self.config.blends:
+            shares = self._shares(logits, flows)
+            picture = blend(layers, shares)
+        shifts = flows.projected.shift, flows.matched.shift
+        return Rendering(picture, projected, matched, layers, shares, warped.shown, shifts, embedded.alpha)
+
+    def decode(self, known: Known, landmark: Tensor, scene: Scene, flows: Flows, warped: Warped) -> Tensor:
+        """The picture of :meth:`finish` alone."""
+        return self.finish(known, landmark, scene, flows, warped).picture
+
+    def _shares(self, logits: Tensor | None, flows: Flows) -> Tensor:
         """Shares of the layers: the decoder's own logits where it has them, moved by FlowNet's attention."""
-        attention = self._large(torch.cat([first.attention, second.attention], 1))
+        attention = self._large(torch.cat([flows.projected.attention, flows.matched.attention], 1))
         if logits is None:
             return F.pad(attention, (0, 0, 0, 0, 1, 0)).softmax(1)
         return (logits + F.pad(attention, (0, 0, 0, 0, 1, logits.shape[1] - 3))).softmax(1)

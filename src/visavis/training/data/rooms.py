@@ -34,12 +34,12 @@ def recorded(samples: _Floats, beside: _Floats, strength: float, rng: np.random.
     if rng.random() < 0.6:
         spectrum *= np.fft.rfft(_room(away, rng), count)
     level = loud * np.sqrt(count) * 10 ** (-(50 - 45 * strength * rng.random()) / 20)
-    spectrum = (spectrum + _noise(len(spectrum), rng) * np.float32(level)) * _spread(
+    spectrum = (spectrum + noise_spectrum(len(spectrum), rng) * np.float32(level)) * _spread(
         _response(strength, rng), len(spectrum)
     )
     heard = np.fft.irfft(spectrum, count)[: len(samples)].astype(np.float32)
     if rng.random() < 0.15:
-        heard += _tones(len(samples), rng) * (loud * np.float32(10 ** (-(away + rng.uniform(3, 15)) / 20)))
+        heard += tones(len(samples), rng) * (loud * np.float32(10 ** (-(away + rng.uniform(3, 15)) / 20)))
     if rng.random() < 0.15:
         begin = int(rng.integers(len(samples)))
         other = beside[: len(samples) - begin]
@@ -93,7 +93,7 @@ def _room(away: float, rng: np.random.Generator) -> _Floats:
     return response
 
 
-def _noise(bins: int, rng: np.random.Generator) -> NDArray[np.complex64]:
+def noise_spectrum(bins: int, rng: np.random.Generator) -> NDArray[np.complex64]:
     """Spectrum ``[bins]`` of noise of power 1 a bin on average, from white to brown."""
     colour = np.maximum(_CURVE_HZ, 60.0) ** -rng.uniform(0, 1)
     colour /= np.sqrt(np.mean(colour**2))
@@ -130,7 +130,7 @@ def _spread(curve: NDArray[np.float64], bins: int) -> _Floats:
     return np.interp(at, np.arange(len(curve)), curve).astype(np.float32)
 
 
-def _tones(count: int, rng: np.random.Generator) -> _Floats:
+def tones(count: int, rng: np.random.Generator) -> _Floats:
     """Chords of a few harmonics, of power 1, changing every third of a second or so."""
     out = np.zeros(count, np.float32)
     at = 0

@@ -17,6 +17,7 @@ TASKS = {
     "headgan": "visavis.training.tasks.headgan:HeadganTask",
     "keypoint": "visavis.training.tasks.keypoint:KeypointTask",
     "rhythmic": "visavis.training.tasks.rhythmic:RhythmicTask",
+    "speaker": "visavis.training.tasks.speaker:SpeakerTask",
     "sync": "visavis.training.tasks.sync:SyncTask",
 }
 

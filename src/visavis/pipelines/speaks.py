@@ -1,0 +1,58 @@
+"""What a talking head asks of a speaker; :class:`visavis.motion.speech.speaker.Speaker` is one."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.audio.feature import SoundFeature
+from visavis.generators.base import Generator, Prior
+from visavis.motion.kind import refuse_meshes
+from visavis.motion.speech.speaker import Speaker
+from visavis.motion.speech.spoken import Spoken
+
+Array = NDArray[np.float32]
+#: How a person's head moves in speaking: whatever the speaker's own :meth:`Speaks.rhythm_of` gave.
+Rhythmic = Any
+
+
+class Voice(Protocol):
+    """One person who speaks, frame by frame of 40 ms."""
+
+    def next(self, heard: Array | None) -> Spoken:
+        """How the face moves in the next frame; None is silence."""
+
+
+class Speaks(Protocol):
+    """Makes sound into how a face moves."""
+
+    @property
+    def hears(self) -> SoundFeature:
+        """What it takes of the sound around each frame."""
+
+    def rhythm_of(self, cameras: Array, heard: Array) -> Rhythmic:
+        """The rhythm of a reference clip: cameras ``float32 [T, 6]`` and what is heard of each frame."""
+
+    def speaking(self, identity: Array, *, rhythm: Rhythmic = None, seed: int = 0, head: bool = True) -> Voice:
+        """Begin to speak as a person of that identity ``float32 [n_id]``."""
+
+
+def check_speaks(generator: Generator) -> None:
+    """Refuse a generator whose motion has no mesh that speech could move.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if Prior.MESH not in generator.needs:
+        raise refuse_meshes("speech moves faces by one, and its motion has none")
+
+
+def load_speaker() -> Speaks:
+    """The packaged speaker.
+
+    Raises:
+        WeightsError: its weights are missing or damaged.
+    """
+    return Speaker.load()
