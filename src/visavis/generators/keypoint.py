@@ -6,10 +6,11 @@ Parameter names are those of the published checkpoints, whose grids put -1 and 1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -260,6 +261,7 @@ class KeypointGenerator(NetworkGenerator[KeypointConfig, FirstOrderModel, Encode
 
     family = "keypoint"
     shape_class, network_class = KeypointConfig, FirstOrderModel
+    named: ClassVar[Mapping[str, Mapping[str, object]]] = {"fomm-vox-256": asdict(KeypointConfig.vox256())}
     exact = ("kp_detector", "generator.dense_motion_network")
     graphs = (Graph("detect", exact=True), Graph("move", exact=True, lent=True), Graph("decode", lent=True))
 

@@ -210,8 +210,7 @@ def _work(told: str) -> None:
     label, model, engine, plain = json.loads(told)
     from visavis.drawn.synthetic import TalkingFace
     from visavis.face.align import whole
-    from visavis.generators.base import Generator
-    from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
+    from visavis.generators.base import Generator, family_of
     from visavis.pipelines.analyse import Analyser
     from visavis.pipelines.files import peak_rss_mb
     from visavis.pipelines.load import load_generator
@@ -221,7 +220,8 @@ def _work(told: str) -> None:
     chosen = Engine(**engine)
     generator: Generator
     if model is None:
-        generator = KeypointGenerator(KeypointConfig.vox256(), engine=chosen)
+        peer = family_of("keypoint")
+        generator = peer.from_checkpoint(peer.named["fomm-vox-256"], None, chosen)
     else:
         generator = load_generator(model, chosen, fold=not plain)
     size = generator.size
