@@ -26,8 +26,8 @@ CAMERA_VALUES = 6
 REFERENCE_FRAMES = 64
 #: How far heads move about their middle in a clip (medians): the units of head motion in here.
 HEAD_SCALE = (0.05, 0.04, 0.016, 0.056, 0.055, 0.044)
-#: Frames over which the gates of the noise are averaged, so that they do not move the head themselves; and the features of
-#: the sound: heads are heavy, and what they do from frame to frame with the sound is the tracker's, whom jaws mislead.
+#: Frames over which the gates of the noise are averaged, so that they do not move the head themselves; and the features
+#: of the sound: heads are heavy, and what they do from frame to frame with it is the tracker's, whom jaws mislead.
 GATE_FRAMES, FEATURE_FRAMES = 12, 6
 _KERNEL = 5
 _PICTURE_KERNEL = (5, 3)
