@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from visavis.face.align import Crop, whole
+from visavis.face.align import Crop, Pasting, whole
 
 CROP = Crop(60, 40, 128)
 INNER = (slice(40 + 13, 40 + 115), slice(60 + 13, 60 + 115))
@@ -88,3 +88,24 @@ def test_a_crop_of_the_whole_frame_is_the_new_picture():
     full = scene(128, 128)
     new = np.full((128, 128, 3), 180, np.uint8)
     assert np.array_equal(whole(128, 128).paste(full, new), new)
+
+
+def test_each_picture_is_laid_over_the_frame_as_it_was():
+    full = scene()
+    pasting = Pasting(CROP, full, 128)
+    for level in (40, 220, 128):
+        new = np.full((128, 128, 3), level, np.uint8)
+        assert np.array_equal(pasting.over(new), CROP.paste(full, new))
+    assert np.array_equal(full, scene())
+
+
+@pytest.mark.parametrize("crop", [Crop(700.3, 90.2, 800.0), Crop(-60.0, 500.5, 700.0), Crop(0, 0, 1080)])
+def test_a_cut_out_of_a_large_frame_shows_what_lies_there(crop: Crop):
+    """Against the mean of each small pixel's own square, of a picture that is smooth."""
+    full = scene(1080, 1920)
+    cut = crop.cut(full, 100).astype(float)
+    step = crop.side / 100
+    for row, column in ((50, 50), (20, 80), (75, 30)):
+        left, top = crop.left + column * step, crop.top + row * step
+        inside = full[round(top) : round(top + step), max(round(left), 0) : max(round(left + step), 1)]
+        assert np.abs(inside.reshape(-1, 3).mean(0) - cut[row, column]).max() < 4

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -54,3 +56,18 @@ def test_many_threads_do_not_lose_it():
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     assert place() == before
+
+
+def test_mediapipe_comes_without_its_plots_until_somebody_plots():
+    """In a process of its own, since what is imported once stays."""
+    told = (
+        "import sys; import numpy as np; from visavis.face.landmarks import FaceMesher\n"
+        "FaceMesher(1, video=False).faces(np.zeros((64, 64, 3), np.uint8))\n"
+        "assert 'mediapipe' in sys.modules and 'matplotlib' not in sys.modules\n"
+        "from mediapipe.python.solutions import drawing_utils\n"
+        "import matplotlib.pyplot\n"
+        "assert drawing_utils.plt.figure is matplotlib.pyplot.figure\n"
+        "assert matplotlib.pyplot.rcParams is matplotlib.rcParams\n"
+    )
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -28,6 +28,7 @@ def dub(
     model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
     face: Annotated[int, typer.Option(min=0, max=3, help="Whose mouth, 0 for the largest face.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of what sound does not tell.")] = 0,
+    engine: EngineOption = EngineName.auto,
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
     threads: Threads = None,

@@ -46,6 +46,7 @@ def talk(
         bool | None, typer.Option("--crop/--no-crop", help="Crop to the face; by default only where it is needed.")
     ] = None,
     face: Annotated[int, typer.Option(min=0, max=3, help="Which face of PORTRAIT, 0 for the largest.")] = 0,
+    engine: EngineOption = EngineName.auto,
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
     threads: Threads = None,

@@ -52,11 +52,12 @@ class Crop:
             return pixels
         scale = size / self.side
         if scale < 0.5:
-            # Averaging first: a bilinear warp alone would skip pixels and shimmer.
+            # Averaging first: a bilinear warp alone would skip pixels and shimmer. Only what is near is averaged.
+            pixels, first_x, first_y = self._near(pixels)
             shrunk = cv2.resize(pixels, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
             fx, fy = shrunk.shape[1] / pixels.shape[1], shrunk.shape[0] / pixels.shape[0]
             pixels, scale_x, scale_y = np.asarray(shrunk, np.uint8), scale / fx, scale / fy
-            left, top = self.left * fx, self.top * fy
+            left, top = (self.left - first_x) * fx, (self.top - first_y) * fy
         else:
             scale_x = scale_y = scale
             left, top = self.left, self.top
@@ -70,54 +71,29 @@ class Crop:
         cut = cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(cut, np.uint8)
 
+    def _near(self, pixels: Pixels) -> tuple[Pixels, int, int]:
+        """The part of a frame that the square's pixels are made of, and where it begins: left, top."""
+        height, width = pixels.shape[:2]
+        margin = 4 + math.ceil(0.02 * self.side)
+        left, top = (
+            min(max(math.floor(edge) - margin, 0), size - 1) for edge, size in ((self.left, width), (self.top, height))
+        )
+        right, bottom = (
+            max(min(math.ceil(edge + self.side) + margin, size), first + 1)
+            for edge, size, first in ((self.left, width, left), (self.top, height, top))
+        )
+        return pixels[top:bottom, left:right], left, top
+
     def to_crop(self, mesh: NDArray[np.float32]) -> NDArray[np.float32]:
         """Turn ``float32 [N, 3]`` pixels of the full frame into [-1, 1] over the crop; depth gets the same scale."""
         shift = np.array([self.left, self.top, 0], np.float32)
         return ((mesh - shift) * np.float32(2 / self.side) - np.array([1, 1, 0], np.float32)).astype(np.float32)
 
     def paste(self, full: Pixels, picture: Pixels, part: NDArray[np.float32] | None = None) -> Pixels:
-        """Lay a crop's new picture ``uint8 [s, s, 3]`` over a frame.
+        """Lay a crop's new picture ``uint8 [s, s, 3]`` over a frame, which stays; see :class:`Pasting`."""
+        return Pasting(self, full, picture.shape[0], part).over(picture)
 
-        It fades out towards the crop's edge, and its colour is levelled to what the frame has along that edge, so that
-        neither a line nor a patch of another tint shows where it lies. Beyond the crop the frame stays as it is.
-
-        Args:
-            full: the frame.
-            picture: the new picture.
-            part: ``float32 [s, s]``, 0 to 1: how much of the picture is laid where; None all of it. Where it is 0, the
-                frame stays as it is to the last bit, and colour is levelled along the edge of the part.
-        """
-        size = picture.shape[0]
-        height, width = full.shape[:2]
-        left, top = max(int(np.floor(self.left)), 0), max(int(np.floor(self.top)), 0)
-        right = min(int(np.ceil(self.left + self.side)), width)
-        bottom = min(int(np.ceil(self.top + self.side)), height)
-        if right <= left or bottom <= top:
-            return full.copy()
-        scale = self.side / size
-        matrix = np.array(
-            [
-                [scale, 0, self.left - left + 0.5 * scale - 0.5],
-                [0, scale, self.top - top + 0.5 * scale - 0.5],
-            ]
-        )
-        extent = (right - left, bottom - top)
-        crop_mask = self._mask(size, (height, width))
-        if part is None:
-            level = _level(self.cut(full, size), picture, 1 - crop_mask)
-            level *= 1 - self._mask(size, (height, width), _LEVEL_REACH)[..., None]
-        else:
-            crop_mask = crop_mask * part
-            level = _level(self.cut(full, size), picture, _rim(part))
-        levelled = np.rint((picture + level).clip(0, 255)).astype(np.uint8)
-        new = cv2.warpAffine(levelled, matrix, extent, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        mask = cv2.warpAffine(crop_mask, matrix, extent, flags=cv2.INTER_LINEAR)[..., None]
-        out = full.copy()
-        old = out[top:bottom, left:right].astype(np.float32)
-        out[top:bottom, left:right] = np.rint(old + mask * (new.astype(np.float32) - old)).astype(np.uint8)
-        return out
-
-    def _mask(self, size: int, frame: tuple[int, int], reach: float = _FEATHER) -> NDArray[np.float32]:
+    def mask(self, size: int, frame: tuple[int, int], reach: float = _FEATHER) -> NDArray[np.float32]:
         """Soft mask of the crop, rising from 0 at its edge to 1 at the share ``reach`` of its side inside.
 
         A side that touches the frame's edge stays full there, since nothing is beyond.
@@ -148,6 +124,74 @@ class Crop:
         factor = after.extent / max(before.extent, 1e-6)
         (old_x, old_y), (new_x, new_y) = before.middle, after.middle
         return Crop(new_x - factor * (old_x - self.left), new_y - factor * (old_y - self.top), factor * self.side)
+
+
+class Pasting:
+    """Lays new pictures of a crop over one frame, each over the frame as it was.
+
+    A picture fades out towards the crop's edge, and its colour is levelled to what the frame has along that edge, so
+    that neither a line nor a patch of another tint shows where it lies. Beyond the crop the frame stays as it is.
+    What depends on the frame alone is computed once.
+
+    Args:
+        crop: where.
+        full: the frame ``uint8 [H, W, 3]``.
+        size: side of the pictures.
+        part: ``float32 [s, s]``, 0 to 1: how much of the pictures is laid where; None all of it. Where it is 0, the
+            frame stays as it is to the last bit, and colour is levelled along the edge of the part.
+    """
+
+    def __init__(self, crop: Crop, full: Pixels, size: int, part: NDArray[np.float32] | None = None) -> None:
+        height, width = full.shape[:2]
+        left, top = max(int(np.floor(crop.left)), 0), max(int(np.floor(crop.top)), 0)
+        right = min(int(np.ceil(crop.left + crop.side)), width)
+        bottom = min(int(np.ceil(crop.top + crop.side)), height)
+        self._out = full.copy()
+        self._here = self._out[top:bottom, left:right]
+        self._is_outside = right <= left or bottom <= top
+        if self._is_outside:
+            return
+        scale = crop.side / size
+        shift_x, shift_y = crop.left - left + 0.5 * scale - 0.5, crop.top - top + 0.5 * scale - 0.5
+        self._matrix = np.array([[scale, 0, shift_x], [0, scale, shift_y]])
+        mask = crop.mask(size, (height, width))
+        self._old, self._edge = crop.cut(full, size), 1 - mask if part is None else _rim(part)
+        self._reach: NDArray[np.float32] | None = None
+        if part is None:
+            self._reach = 1 - crop.mask(size, (height, width), _LEVEL_REACH)[..., None]
+        else:
+            mask = mask * part
+        warped = cv2.warpAffine(mask, self._matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
+        bands = _bands(warped) if part is None else [(slice(None), slice(None))]
+        self._bands = [(band, warped[band][..., None], self._here[band].astype(np.float32)) for band in bands]
+
+    def over(self, picture: Pixels) -> Pixels:
+        """The frame with a picture ``uint8 [s, s, 3]`` over it; it is changed by the next call."""
+        if self._is_outside:
+            return self._out
+        level = _level(self._old, picture, self._edge)
+        if self._reach is not None:
+            level *= self._reach
+        levelled = np.rint((picture + level).clip(0, 255)).astype(np.uint8)
+        extent = self._here.shape[1], self._here.shape[0]
+        new = cv2.warpAffine(levelled, self._matrix, extent, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        self._here[:] = new
+        for band, mask, old in self._bands:
+            self._here[band] = np.rint(old + mask * (new[band].astype(np.float32) - old))
+        return self._out
+
+
+def _bands(mask: NDArray[np.float32]) -> list[tuple[slice, slice]]:
+    """Four pieces, disjoint, around the middle in which a mask that falls off towards its borders is 1."""
+    height, width = mask.shape
+    rows, columns = np.flatnonzero((mask >= 1).any(1)), np.flatnonzero((mask >= 1).any(0))
+    if not len(rows):
+        return [(slice(0, height), slice(0, width))]
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    inside = slice(top, bottom)
+    bands = [(slice(0, top), slice(0, width)), (slice(bottom, height), slice(0, width))]
+    bands += [(inside, slice(0, left)), (inside, slice(right, width))]
+    return [band for band in bands if mask[band].size]
 
 
 def _rim(part: NDArray[np.float32]) -> NDArray[np.float32]:

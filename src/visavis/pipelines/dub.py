@@ -35,6 +35,7 @@ from visavis.pipelines.render import Portrait, SoundAt
 from visavis.pipelines.said import Said
 from visavis.pipelines.seen import check_moving, seen_ahead
 from visavis.pipelines.speaks import Speaks, check_speaks, load_speaker
+from visavis.pipelines.stages import Stages
 from visavis.weights.store import DEFAULT_MODEL
 
 _LOOK_EVERY = 3
@@ -109,7 +110,7 @@ class Dubber(Closing):
         said.by([square.to_crop(one.mesh) for one in known])
         self._whole = whole(height, width)
         self._follower = Analyser((), face=face)
-        self._observer = Analyser(generator.needs, video=False)
+        self._observer = Analyser(generator.needs_of_driver, video=False)
         self.tally = Tally()
 
     def close(self) -> None:
@@ -210,11 +211,13 @@ def dub_file(
             )
         )
         spoken, times = length_of(speech), 0
-        for frame in dubber.stream(reader):
+        stages = stack.enter_context(Stages())
+        frames = stages.ahead(dubber.stream(stages.ahead(reader, "read")), "render")
+        for written, frame in enumerate(frames, 1):
             writer.write(frame)
             times += frame.time < spoken
             if progress is not None:
-                progress(dubber.tally.frames, expected_frames(info))
+                progress(written, expected_frames(info))
         writer.close()
         total_ms = 1000 * (time.perf_counter() - began)
         damaged = reader.damaged

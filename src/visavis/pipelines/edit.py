@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from visavis.core.errors import ConfigError
+from visavis.face.align import Pasting
 from visavis.face.types import Observation
 from visavis.generators.base import Generator
 from visavis.media.contact_sheet import row_of, small
@@ -167,8 +168,10 @@ def edit_file(portrait: Path, output: Path, options: EditOptions, progress: Prog
     editor = Editor(generator, observed)
     full = stills[0].frame.pixels
 
+    pasting = Pasting(crop, full, generator.size) if options.paste_back else None
+
     def finished(pixels: Pixels) -> Pixels:
-        return crop.paste(full, pixels) if options.paste_back else pixels
+        return pixels if pasting is None else pasting.over(pixels).copy()
 
     began = time.perf_counter()
     write = _write_picture if output.suffix.lower() in PICTURE_KINDS else _write_video

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from visavis.audio.window import SoundWindow
 from visavis.core.errors import MediaError
+from visavis.face.align import Pasting
 from visavis.generators.base import Generator
 from visavis.media.frame import Frame, Pixels
 from visavis.media.provenance import marks
@@ -157,6 +158,7 @@ def reenact_file(
         )
         analyser = stack.enter_context(Analyser(needs, face=options.driver_face))
         frame_size = _size(still.frame.pixels) if options.paste_back else (generator.size, generator.size)
+        pasting = Pasting(source_crop, still.frame.pixels, generator.size) if options.paste_back else None
         began = time.perf_counter()
         last: Frame | None = None
         writer = stack.enter_context(
@@ -173,10 +175,7 @@ def reenact_file(
         stages = stack.enter_context(Stages())
         frames = reenactor.stream(stages.ahead(reader, "read"), analyser, ahead.crop, sound_at, stages)
         for written, frame in enumerate(stages.ahead(frames, "render"), 1):
-            pixels = frame.pixels
-            if options.paste_back:
-                pixels = source_crop.paste(still.frame.pixels, pixels)
-            writer.write(Frame(pixels, frame.time))
+            writer.write(frame if pasting is None else Frame(pasting.over(frame.pixels), frame.time))
             last = frame
             if progress is not None:
                 progress(written, expected)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from visavis.core.errors import MediaError
+from visavis.face.align import Pasting
 from visavis.media.frame import Frame, Samples
 from visavis.media.provenance import marks
 from visavis.media.reader import SoundReader
@@ -26,6 +27,7 @@ from visavis.pipelines.files import Progress, ReenactReport, peak_rss_mb
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
 from visavis.pipelines.speaks import Rhythmic, Speaks, check_speaks, load_speaker
+from visavis.pipelines.stages import Stages
 from visavis.pipelines.talking import Performance, TalkingPerson
 
 #: The model that talks best, by numbers and by eye; see docs/talk.md.
@@ -138,16 +140,17 @@ def talk_file(
         person = TalkingPerson(generator, observed, performance, speaker, options.amounts)
         full = stills[0].frame.pixels
         size = (full.shape[0], full.shape[1]) if options.paste_back else (generator.size, generator.size)
+        pasting = Pasting(crop, full, generator.size) if options.paste_back else None
         began = time.perf_counter()
         writer = stack.enter_context(
             VideoWriter(output, size=size, fps=FPS, sound=speech, metadata=marks(options.model), replace=options.force)
         )
         heard = (frame for samples in from_zero(sound) for frame in person.push(samples, sound.rate_hz))
-        for frame in chain(heard, _rest(person, speech)):
-            pixels = crop.paste(full, frame.pixels) if options.paste_back else frame.pixels
-            writer.write(Frame(pixels, frame.time))
+        frames = stack.enter_context(Stages()).ahead(chain(heard, _rest(person, speech)), "render")
+        for written, frame in enumerate(frames, 1):
+            writer.write(frame if pasting is None else Frame(pasting.over(frame.pixels), frame.time))
             if progress is not None:
-                progress(person.frames, None)
+                progress(written, None)
         writer.close()
         total_ms = 1000 * (time.perf_counter() - began)
     per_frame = {**person.ms, "total": total_ms}

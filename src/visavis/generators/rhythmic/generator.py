@@ -97,6 +97,11 @@ class RhythmicGenerator(NetworkGenerator[RhythmicConfig, RhythmicNetwork, Prepar
         """The mesh, to which the 3D face is fitted; the segmentation too where the background is a layer."""
         return frozenset({Prior.MESH, Prior.SEGMENTATION} if self.config.layers else {Prior.MESH})
 
+    @property
+    def needs_of_driver(self) -> frozenset[Prior]:
+        """The mesh."""
+        return frozenset({Prior.MESH})
+
     def _analyse(self, observation: Observation) -> Motion:
         """Fit the 3D face to one observation: who it is, p_t and h_t."""
         if observation.mesh is None:
