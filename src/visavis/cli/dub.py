@@ -32,7 +32,6 @@ def dub(
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
     threads: Threads = None,
-    engine: EngineOption = EngineName.auto,
     force: Force = False,
     as_json: Json = False,
 ) -> None:

@@ -50,7 +50,6 @@ def talk(
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
     threads: Threads = None,
-    engine: EngineOption = EngineName.auto,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
