@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -72,3 +73,19 @@ def test_what_is_no_sound_is_refused():
         as_mono(np.zeros((4, 9)))
     with pytest.raises(MediaError, match="samples a second"):
         list(pieces(np.zeros(4, np.float32), 3))
+
+
+def test_an_endless_stream_takes_no_more_memory():
+    ears, held = Ears([Loudness(), Middle()]), []
+    second = tone(48_000)
+    tracemalloc.start()
+    try:
+        for number in range(1, 121):
+            ears.push(second, 48_000)
+            for frame in range(25):
+                ears.at(number - 1 + Fraction(frame, 25))
+            if number in (20, 120):
+                held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert held[1] - held[0] < 50_000, "bytes, of 100 s in which 19 MB came"

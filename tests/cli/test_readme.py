@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from made import FRAMES, made_shards, run
-from visavis.drawn.synthetic import TalkingFace, draw, write_clip
+from visavis.drawn.synthetic import TalkingFace, draw, write_clip, write_wave
 from visavis.evaluation.study.form import SCORES, Key
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
 from visavis.media.still import write_picture
@@ -37,6 +37,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     write_picture(folder / "portrait.jpg", draw(256, seed=3))
     write_clip(folder / "talking.mp4", FRAMES / 25, seed=1)
+    write_wave(folder / "speech.wav", TalkingFace(2).sound(0.2))
     for name in "ab":
         shutil.copy(folder / "talking.mp4", folder / f"{name}.mp4")
     network = FirstOrderModel(KeypointConfig.tiny()).state_dict()
@@ -68,6 +69,8 @@ def prepare_for(command: str, folder: Path) -> None:
     """Make what a command reads and an earlier one of the README would have left."""
     if "call.vsv" in command and "-o call.vsv" not in command:
         assert run(words("visavis encode talking.mp4 -o call.vsv")) == 0
+    if "--force" in command and "talk " in command:
+        assert run(words("visavis talk portrait.jpg speech.wav -o talk.mp4")) == 0
     if "sei read" in command:
         assert run(words("visavis sei write talking.mp4 -o told.mp4")) == 0
     if "tabulate" in command:
@@ -120,6 +123,8 @@ def test_every_verb_is_in_the_readme(capsys: pytest.CaptureFixture[str]):
     assert verbs and verbs <= listed | {"study", "weights"}
     assert {
         "reenact",
+        "talk",
+        "dub",
         "edit",
         "encode",
         "decode",
@@ -134,7 +139,7 @@ def test_every_verb_is_in_the_readme(capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.parametrize(
-    "section, verbs", [("Reenact", ["reenact"]), ("Edit", ["edit"]), ("Call", ["encode", "decode"])]
+    "section, verbs", [("Reenact", ["reenact"]), ("Edit", ["edit"]), ("Talk", ["talk"]), ("Call", ["encode", "decode"])]
 )
 def test_every_option_in_a_table_is_an_option_of_its_verbs(
     section: str, verbs: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

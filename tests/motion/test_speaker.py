@@ -202,7 +202,7 @@ def test_whoever_moves_more_moves_more(packaged: Speaker):
     for strength in (0.3, 1.2):
         rhythm = packaged.rhythm_of((REST_CAMERA + strength * sway).astype(np.float32), heard)
         sizes.append(cameras(said(packaged, heard, rhythm=rhythm))[25:].std(0)[3:].mean())
-    assert sizes[1] > 2 * sizes[0]
+    assert sizes[1] > 1.6 * sizes[0]
 
 
 def test_a_head_turns_no_further_than_a_picture_can_show(packaged: Speaker):

@@ -354,6 +354,17 @@ def test_auto_takes_openvino_on_x86_alone_and_what_the_environment_says(monkeypa
     assert choose_engine("torch", "cpu") == "torch"
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_engine_of_the_cpu_is_refused_on_a_gpu_and_chosen_on_a_machine_that_has_one(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    with pytest.raises(ConfigError, match="on the CPU alone"):
+        choose_engine(name, "cuda")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert Engine(name=name).chosen().device == "cpu"
+    assert Engine(name="torch").chosen().device == "cuda"
+
+
 def test_precisions_that_an_engine_does_not_have_are_refused():
     with pytest.raises(ConfigError, match="no bf16"):
         choose_precision("bf16", "cpu", "onnx")

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
-from visavis.cli.options import Device, DeviceOption, Force, Json, Precision, PrecisionOption, Threads
+from visavis.cli.options import (
+    Device,
+    DeviceOption,
+    EngineName,
+    EngineOption,
+    Force,
+    Json,
+    Precision,
+    PrecisionOption,
+    Threads,
+)
 
 
 def dub(
@@ -18,6 +28,7 @@ def dub(
     model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
     face: Annotated[int, typer.Option(min=0, max=3, help="Whose mouth, 0 for the largest face.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of what sound does not tell.")] = 0,
+    engine: EngineOption = EngineName.auto,
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
     threads: Threads = None,
@@ -32,7 +43,7 @@ def dub(
     from visavis.nn.engine import Engine
     from visavis.pipelines.dub import DubOptions, dub_file
 
-    options = DubOptions(model, face, seed, Engine(device.value, precision.value, threads), force)
+    options = DubOptions(model, face, seed, Engine(device.value, precision.value, threads, engine.value), force)
     with progress_bar("dub", "fps") as progress:
         report = dub_file(video, speech, output, options, progress)
     if as_json:

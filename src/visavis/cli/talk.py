@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json, progress_bar
-from visavis.cli.options import Device, DeviceOption, Force, Json, Precision, PrecisionOption, Threads
+from visavis.cli.options import (
+    Device,
+    DeviceOption,
+    EngineName,
+    EngineOption,
+    Force,
+    Json,
+    Precision,
+    PrecisionOption,
+    Threads,
+)
 
 
 def talk(
@@ -36,6 +46,7 @@ def talk(
         bool | None, typer.Option("--crop/--no-crop", help="Crop to the face; by default only where it is needed.")
     ] = None,
     face: Annotated[int, typer.Option(min=0, max=3, help="Which face of PORTRAIT, 0 for the largest.")] = 0,
+    engine: EngineOption = EngineName.auto,
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
     threads: Threads = None,
@@ -58,7 +69,7 @@ def talk(
         paste_back=paste_back,
         crop=crop,
         face=face,
-        engine=Engine(device.value, precision.value, threads),
+        engine=Engine(device.value, precision.value, threads, engine.value),
         force=force,
     )
     with progress_bar("talk", "fps") as progress:

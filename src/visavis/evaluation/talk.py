@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from visavis.audio.window import SoundWindow
-from visavis.core.errors import DataError, FaceError, VisavisError
-from visavis.evaluation.clip import ALL_PRIORS, SIZE, read_sound
+from visavis.core.errors import DataError, VisavisError
+from visavis.evaluation.clip import SIZE
 from visavis.evaluation.measure import as_tensor
 from visavis.evaluation.metrics import identity
 from visavis.evaluation.metrics.frechet import Gaussian, frechet_distance
@@ -29,25 +29,22 @@ from visavis.evaluation.models import ModelName, load_model, parse_models, resiz
 from visavis.evaluation.networks import MetricNetworks
 from visavis.evaluation.protocol import ClipEntry, find_clips
 from visavis.evaluation.suite import REFERENCE as EXACT
-from visavis.evaluation.talk_motion import HeadMotion, RestingSpeaker, Sentence, mouth_apart
+from visavis.evaluation.talk_clip import FEWEST, REFERENCE, Clip, mesh_of, read, sentence
+from visavis.evaluation.talk_motion import HeadMotion, RestingSpeaker, SentenceSpeaker, mouth_apart
 from visavis.face.align import whole
 from visavis.face.fitting import fit_clip
 from visavis.face.tracker import FaceTracker
-from visavis.face.types import Observation
 from visavis.generators.base import Generator
 from visavis.media.frame import Pixels
-from visavis.media.reader import SoundReader, VideoReader
+from visavis.media.reader import SoundReader
 from visavis.motion.kind import Mesh, mesh_carrier
 from visavis.motion.spoken_face import Sitter
 from visavis.nn.engine import Engine
 from visavis.pipelines.actor import STEP
-from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.render import Portrait
-from visavis.pipelines.speaks import Rhythmic, Speaks, load_speaker
+from visavis.pipelines.speaks import Speaks, load_speaker
 from visavis.pipelines.talking import Performance
 
-#: Frames that tell the rhythm, and how few there must be after them: lip sync takes so many.
-REFERENCE, _FEWEST = 75, 30
 #: Models that are measured where nobody says which.
 USUAL_ROWS = ("avfr-256", "headgan-256")
 STILL, OTHER, REAL = "still mouth", "other sentence", "real"
@@ -67,26 +64,6 @@ COLUMNS: dict[str, int] = {
     "head_speed_off": -1,
 }
 Progress = Callable[[int, int], None]
-
-
-@dataclass
-class Clip:
-    """What is read of one clip of 25 frames a second.
-
-    Attributes:
-        source: its first frame, with all priors.
-        pictures: of the frames that are rendered.
-        first: number of the first of these.
-        meshes: of all frames, in [-1, 1], as followed.
-        sound: 16 kHz mono, of the frames that are rendered.
-    """
-
-    entry: ClipEntry
-    source: Observation
-    pictures: list[Pixels]
-    first: int
-    meshes: list[Mesh]
-    sound: NDArray[np.float32]
 
 
 @dataclass
@@ -195,7 +172,7 @@ class TalkBench:
     def __init__(
         self, generators: Mapping[str, Generator], speaker: Speaks, networks: MetricNetworks, rendered: int
     ) -> None:
-        self._rendered = max(rendered, _FEWEST) if rendered else 0
+        self._rendered = max(rendered, FEWEST) if rendered else 0
         self._generators, self._speaker, self._networks = generators, speaker, networks
         self._rows = {name: Row() for name in (*generators, STILL, OTHER, REAL)}
         self._heads: list[tuple[HeadMotion, dict[str, HeadMotion]]] = []
@@ -204,16 +181,16 @@ class TalkBench:
     def measure(self, entry: ClipEntry, other: ClipEntry) -> None:
         """Measure one clip; ``other`` is the clip whose motion the baseline takes."""
         clip = read(entry, self._rendered)
-        sitter = Sitter([_mesh(clip.source)])
+        sitter = Sitter([mesh_of(clip.source)])
         heard = self._heard(clip)
         cameras = fit_clip(np.stack(clip.meshes)).camera
         rhythm = self._speaker.rhythm_of(cameras[:REFERENCE], np.stack(heard[:REFERENCE]))
         driven = {
             STILL: Performance(RestingSpeaker(self._speaker.hears), sitter),
-            OTHER: Performance(self._speaker, sitter, rhythm=rhythm, expression=_sentence(clip, other)),
+            OTHER: Performance(SentenceSpeaker(self._speaker.hears, sentence(clip, other)), sitter),
         }
         played = {name: [one.next(sound) for sound in heard] for name, one in driven.items()}
-        talk = self._performance(sitter, rhythm)
+        talk = Performance(self._speaker, sitter, rhythm=rhythm)
         own = HeadMotion.of(cameras[REFERENCE:])
         moved: dict[str, HeadMotion] = {}
         spoken = [talk.next(sound) for sound in heard]
@@ -243,9 +220,6 @@ class TalkBench:
             found.append(values)
         mean = {"model": "mean person's head", **dict.fromkeys(COLUMNS), **self._dynamics(None)}
         return [*found, mean]
-
-    def _performance(self, sitter: Sitter, rhythm: Rhythmic) -> Performance:
-        return Performance(self._speaker, sitter, rhythm=rhythm)
 
     def _heard(self, clip: Clip) -> list[NDArray[np.float32]]:
         with SoundReader(clip.entry.path, self._speaker.hears.rate_hz) as chunks:
@@ -280,7 +254,7 @@ class TalkBench:
         tracker.find(clip.source.picture)
         faces = [tracker.find(picture) for picture in pictures]
         truth = clip.meshes[clip.first : clip.first + len(pictures)]
-        own = _mesh(clip.source)
+        own = mesh_of(clip.source)
         pairs = [(_relative(face.mesh), true) for face, true in zip(faces, truth, strict=True) if face is not None]
         if meshes is not None:
             row.add("lmd_mouth", mouth_apart(pairs, own))
@@ -289,7 +263,7 @@ class TalkBench:
         if meshes is not None and pictures:
             row.add("ssim", statistics.fmean(ssim(a, b) for a, b in zip(pictures, clip.pictures, strict=True)))
         seen = [face for face in faces if face is not None]
-        if networks.vsync is not None and len(seen) == len(pictures) >= _FEWEST:
+        if networks.vsync is not None and len(seen) == len(pictures) >= FEWEST:
             score = networks.vsync.score(np.stack(pictures), np.stack([face.mesh[:, :2] for face in seen]), clip.sound)
             row.add("vsync_at_zero", score.at_zero)
             row.add("vsync_distance", score.distance)
@@ -327,52 +301,6 @@ class TalkBench:
         return values
 
 
-def read(entry: ClipEntry, rendered: int) -> Clip:
-    """Read a clip: its first frame, its meshes, and the frames that are measured.
-
-    Raises:
-        DataError: not of 25 frames a second, too short, or without sound.
-        FaceError: a frame without a face.
-    """
-    source, pictures, meshes = _followed(entry, rendered)
-    if len(meshes) - REFERENCE < _FEWEST:
-        raise DataError(f"{entry.path}: is shorter than {float((REFERENCE + _FEWEST) * STEP):g} s")
-    sound = read_sound(entry.path, REFERENCE * STEP, (REFERENCE + len(pictures)) * STEP)
-    if sound is None:
-        raise DataError(f"{entry.path}: has no sound")
-    return Clip(entry, source, pictures, REFERENCE, meshes, sound)
-
-
-def _followed(entry: ClipEntry, rendered: int = 0) -> tuple[Observation, list[Pixels], list[Mesh]]:
-    """First frame, frames that are measured, and the meshes of all.
-
-    Raises:
-        DataError: not of 25 frames a second.
-        FaceError: a frame without a face.
-    """
-    source: Observation | None = None
-    pictures: list[Pixels] = []
-    meshes: list[Mesh] = []
-    with VideoReader(entry.path) as reader, Analyser(ALL_PRIORS) as analyser:
-        if reader.info.fps != 1 / STEP:
-            raise DataError(f"{entry.path}: has {float(reader.info.fps):g} frames a second; talking needs 25")
-        for frame in reader:
-            face = analyser.find(frame)
-            if face is None:
-                raise FaceError(f"{entry.path}: no face at {float(frame.time):.2f} s")
-            crop = whole(*frame.pixels.shape[:2])
-            if source is None:
-                source = analyser.observe(frame, face, crop, SIZE)
-                meshes.append(_mesh(source))
-            else:
-                meshes.append(analyser.smooth(frame, face, crop))
-            if REFERENCE <= len(meshes) - 1 < REFERENCE + rendered:
-                pictures.append(crop.cut(frame.pixels, SIZE))
-    if source is None:
-        raise DataError(f"{entry.path}: has no frames")
-    return source, pictures, meshes
-
-
 def features_of(networks: MetricNetworks, pictures: Sequence[Pixels]) -> dict[str, NDArray[np.float32]]:
     """Features of the Frechet distances of whatever network is at hand."""
     found: dict[str, NDArray[np.float32]] = {}
@@ -381,19 +309,6 @@ def features_of(networks: MetricNetworks, pictures: Sequence[Pixels]) -> dict[st
             with torch.inference_mode():
                 found[name] = network(as_tensor(pictures)).float().numpy()
     return found
-
-
-def _sentence(clip: Clip, other: ClipEntry) -> Sentence:
-    """Another clip's motion, or the clip's own from its middle on where there is no other."""
-    if other is clip.entry:
-        half = len(clip.meshes) // 2
-        return Sentence([*clip.meshes[half:], *clip.meshes[:half]])
-    return Sentence(_followed(other)[2])
-
-
-def _mesh(observation: Observation) -> Mesh:
-    assert observation.mesh is not None, "clips are read with their meshes"
-    return observation.mesh
 
 
 def _relative(mesh: Mesh) -> Mesh:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from visavis.audio.feature import SoundFeature
 from visavis.evaluation.clip import SIZE
+from visavis.face.fitting import fit_clip
+from visavis.face.gaze import gaze_of
 from visavis.face.mesh import LIPS
 from visavis.face.model3d import load_face_model
 from visavis.face.morphable import align
 from visavis.motion.kind import Mesh
 from visavis.motion.speech.spoken import REST_CAMERA, Spoken
-from visavis.motion.spoken_face import reposed
-from visavis.pipelines.actor import camera_of
+from visavis.motion.spoken_face import Sitter
 from visavis.pipelines.speaks import Rhythmic, Voice
 
 Array = NDArray[np.float32]
 _LIPS = list(LIPS)
-_KNOWN_EVERY = 3
 
 
 class RestingSpeaker:
@@ -49,25 +49,38 @@ class _Silent:
         )
 
 
-class Sentence:
-    """Meshes of another sentence, played over and over; :class:`visavis.pipelines.talking.Played`."""
+class SentenceSpeaker:
+    """Keeps the same contract, and moves by what was said in another sentence, over and over.
 
-    def __init__(self, meshes: Sequence[Mesh]) -> None:
-        self._meshes = meshes
+    Args:
+        hears: what another speaker hears.
+        meshes: of the person who says it; its change from rest is what is spoken, as of any speaker.
+    """
 
-    def endless(self) -> Iterator[Mesh]:
-        """The meshes, again and again."""
-        while True:
-            yield from self._meshes
+    def __init__(self, hears: SoundFeature, meshes: Sequence[Mesh]) -> None:
+        self.hears = hears
+        rest = Sitter(meshes).rest
+        fit = fit_clip(np.stack(meshes))
+        gazes = gaze_of(np.stack(meshes), fit.camera)
+        self._spoken = [
+            Spoken(expression - rest, REST_CAMERA, gaze) for expression, gaze in zip(fit.expression, gazes, strict=True)
+        ]
 
-    def heads(self) -> Iterator[Array]:
-        """Heads at rest: the face alone is played."""
-        while True:
-            yield REST_CAMERA
+    def rhythm_of(self, cameras: Array, heard: Array) -> Rhythmic:
+        """None: the head rests."""
 
-    def resting_meshes(self) -> Sequence[Mesh]:
-        """Every third of them with a head at rest."""
-        return [reposed(mesh, camera_of(mesh), REST_CAMERA) for mesh in self._meshes[::_KNOWN_EVERY]]
+    def speaking(self, identity: Array, *, rhythm: Rhythmic = None, seed: int = 0, head: bool = True) -> Voice:
+        """One who says it."""
+        return _Played(self._spoken)
+
+
+class _Played:
+    def __init__(self, spoken: Sequence[Spoken]) -> None:
+        self._spoken, self._number = spoken, -1
+
+    def next(self, heard: Array | None) -> Spoken:
+        self._number += 1
+        return self._spoken[self._number % len(self._spoken)]
 
 
 def mouth_apart(pairs: Iterable[tuple[Mesh, Mesh]], own: Mesh) -> float | None:

@@ -46,7 +46,8 @@ class Engine:
         Raises:
             ConfigError: a device or an engine that is not there, a precision that it does not have, or no thread.
         """
-        device = choose_device(self.device)
+        elsewhere = self.device == "auto" and self.name not in ("auto", "torch")
+        device = "cpu" if elsewhere else choose_device(self.device)
         name = choose_engine(self.name, device)
         precision = choose_precision(self.precision, device, name)
         return Engine(device, precision, choose_threads(self.threads), name)

@@ -80,11 +80,14 @@ def bench_engines(model: str, threads: int | None = None, *, frames: int = 40, b
     chosen = variants(model, threads)
     rounds = max(1, -(-frames // _A_ROUND))
     with ExitStack() as stack:
+        timed, starts = [], []
         for variant in chosen:
             if not variant.plain:
-                _Timed(variant, stack).wait()  # compiles, if it has to be, so that a start is one with a warm cache
-        timed = [_Timed(variant, stack) for variant in chosen]
-        starts = [one.wait() for one in timed]
+                # Compiles, if that has to be, so that the start that counts is one with a warm cache.
+                with ExitStack() as before:
+                    _Timed(variant, before).wait()
+            timed.append(_Timed(variant, stack))
+            starts.append(timed[-1].wait())
         stack.enter_context(busy_neighbours(beside))
         for _ in range(rounds):
             for one in timed:

@@ -26,8 +26,9 @@ CAMERA_VALUES = 6
 REFERENCE_FRAMES = 64
 #: How far heads move about their middle in a clip (medians): the units of head motion in here.
 HEAD_SCALE = (0.05, 0.04, 0.016, 0.056, 0.055, 0.044)
-#: Frames over which the gates of the noise are averaged, so that they do not move the head themselves.
-GATE_FRAMES = 12
+#: Frames over which the gates of the noise are averaged, so that they do not move the head themselves; and the features
+#: of the sound: heads are heavy, and what they do from frame to frame with it is the tracker's, whom jaws mislead.
+GATE_FRAMES, FEATURE_FRAMES = 12, 6
 _KERNEL = 5
 _PICTURE_KERNEL = (5, 3)
 _PICTURE_STRIDE = 3
@@ -130,9 +131,13 @@ class Extrapolator(nn.Module):
             x = F.gelu(convolution(F.pad(x, (_PICTURE_KERNEL[1] - 1, 0, 0, 0), mode="replicate")))
         x = F.gelu(self.time(F.pad(x.flatten(1, 2), (_KERNEL - 1, 0), mode="replicate")))
         raised = self.gates(x.transpose(1, 2)).transpose(1, 2)
-        smooth = F.avg_pool1d(F.pad(raised, (GATE_FRAMES - 1, 0), mode="replicate"), GATE_FRAMES, 1)
-        gates = 2 * smooth.sigmoid().transpose(1, 2)
-        return self.drop(x.transpose(1, 2)), gates.repeat_interleave(CHANNELS_A_BAND, 2)
+        gates = 2 * _lately(raised, GATE_FRAMES).sigmoid().transpose(1, 2)
+        return self.drop(_lately(x, FEATURE_FRAMES).transpose(1, 2)), gates.repeat_interleave(CHANNELS_A_BAND, 2)
+
+
+def _lately(x: Tensor, frames: int) -> Tensor:
+    """Means of the last frames, of ``[B, C, T]``."""
+    return F.avg_pool1d(F.pad(x, (frames - 1, 0), mode="replicate"), frames, 1)
 
 
 class HeadMotionLearner(nn.Module):

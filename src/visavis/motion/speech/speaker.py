@@ -17,7 +17,7 @@ from visavis.motion.openings import USUAL_OPEN, USUAL_SHUT
 from visavis.motion.speech.config import SpeakerConfig
 from visavis.motion.speech.heard import SpeakerSound
 from visavis.motion.speech.idle import Idle
-from visavis.motion.speech.network import FAMILY, SpeakerNetwork
+from visavis.motion.speech.network import FAMILY, QUANTILES, SpeakerNetwork
 from visavis.motion.speech.phi import HEAD_SCALE, REFERENCE_FRAMES, in_head_units, moved, spectrum
 from visavis.motion.speech.rest import LID_PROFILE, FaceSpace
 from visavis.motion.speech.spoken import REST_CAMERA, Spoken
@@ -29,8 +29,9 @@ from visavis.weights.store import resolve
 Array = NDArray[np.float32]
 PACKAGED_NAME = "speaker-25"
 
-#: How far the range of openings is stretched from the predicted one, which is narrow, to that of real mouths.
-WIDENED = 0.75
+#: How far openings are stretched from the predicted range, which is narrow, to that of real mouths: wide ones so far,
+#: and narrow ones, down from a median opening, the more the narrower, so that lips that touch do.
+WIDENED = 0.3
 #: Of a camera: kept up to here, and most. Turns in radians; a head that rests does not leave its crop.
 _FREE = np.array([0.10, 0.10, 0.06, 0.16, 0.22, 0.14])
 _MOST = np.array([0.18, 0.18, 0.12, 0.30, 0.40, 0.26])
@@ -188,7 +189,9 @@ class _Mouth:
         self._along = along @ np.linalg.inv(self._rows @ along + _SLACK**2 * np.eye(len(self._rows)))
         predicted, real = (table.double().numpy() for table in (network.predicted, network.real))
         self._from = np.maximum.accumulate(predicted) + 1e-9 * np.arange(len(predicted))
-        self._to = np.maximum((1 - WIDENED) * self._from + WIDENED * np.maximum.accumulate(real), 0)
+        share = WIDENED + (1 - WIDENED) * np.clip(1 - 2 * np.array(QUANTILES), 0, 1)
+        wide = (1 - share) * self._from + share * np.maximum.accumulate(real)
+        self._to = np.maximum.accumulate(np.maximum(wide, 0))
 
     def __call__(self, change: Array, lids: float, brows: NDArray[np.float64]) -> tuple[Array, float]:
         """Change ``[n_exp]``, and how wide the mouth is open."""

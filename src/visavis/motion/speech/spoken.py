@@ -23,8 +23,8 @@ class Spoken:
 
     Attributes:
         expression: ``float32 [n_exp]``, coefficients of the packaged 3D face (:mod:`visavis.face.model3d`), as change
-            from a resting
-            face: lips closed, eyes usually open. Whoever speaks adds their own resting expression.
+            from a resting face: lips closed, eyes usually open. Whoever speaks adds their own resting expression. Lids
+            fall from a gap of :data:`visavis.motion.openings.USUAL_OPEN`.
         camera: ``float32 [6]``, that of a head that rests at :data:`REST_CAMERA`, moved by the rhythm.
         gaze: ``float32 [2, 2]``, see :func:`visavis.face.gaze.gaze_of`.
     """

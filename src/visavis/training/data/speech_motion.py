@@ -67,8 +67,7 @@ class SpeechMotion:
     """Draws batches; batch ``step`` depends on the seed and the step alone.
 
     Each clip is heard in several ways, each made when it is first drawn: in a room, with noise, louder or softer,
-        faster or slower
-    with its face.
+    faster or slower with its face.
 
     Args:
         clips: with sound, in step with it.
