@@ -152,7 +152,7 @@ def talk_file(
         for written, frame in enumerate(frames, 1):
             writer.write(frame if pasting is None else Frame(pasting.over(frame.pixels), frame.time))
             if progress is not None:
-                progress(written, None)
+                progress(written, expected)
         writer.close()
         total_ms = 1000 * (time.perf_counter() - began)
     per_frame = {**person.ms, "total": total_ms}
