@@ -194,6 +194,7 @@ def plot(report: Mapping[str, Any], path: Path) -> None:
     for shift, name, words in ((0.2, "ms", "wall"), (-0.2, "cpu_ms", "processor")):
         bars = axes.barh([-i + shift for i in range(len(rows))], [row[name] for row in rows], 0.38, label=words)
         axes.bar_label(bars, fmt="%.0f", padding=2)
+    axes.margins(x=0.1)
     axes.axvline(40, color="grey", linewidth=0.8)
     axes.set_yticks([-i for i in range(len(rows))], [row["label"] for row in rows])
     axes.set_xlabel(
