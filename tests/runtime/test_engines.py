@@ -386,7 +386,7 @@ def test_the_command_line_says_that_it_compiles_and_reports_its_engine(
     assert run([*command, "--engine", name, "--json"]) == 0
     out, err = capsys.readouterr()
     assert "compiling AvfrNetwork.decode" in err
-    assert isinstance(json.loads(out), dict)
+    assert json.loads(out)["engine"] == name
     assert run([*command, "--engine", name, "--force"]) == 0
     assert "compiling" not in capsys.readouterr().err
 

@@ -116,7 +116,7 @@ def test_mouths_are_compared_by_where_lips_are():
     keep[:, 9] = 0  # a face that is not seen teaches nothing
     assert 0 < float(loss(away, real, keep, nobody)) < float(loss(2 * away - real, real, keep, nobody))
     shifted = real + 0.2  # how wide somebody's mouth usually is open counts little, unless nobody speaks
-    assert float(loss(shifted, real, keep, nobody)) < 0.05 * float(loss(shifted, real, keep, torch.ones(2)))
+    assert float(loss(shifted, real, keep, nobody)) < 0.2 * float(loss(shifted, real, keep, torch.ones(2)))
     gaps = MODEL.expression[:, 14, 1] - MODEL.expression[:, 13, 1]
     opening = loss.opening(torch.eye(30)).numpy()
     assert np.corrcoef(opening, gaps)[0, 1] > 0.95

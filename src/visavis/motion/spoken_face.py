@@ -12,7 +12,9 @@ from visavis.face.model3d import FaceModel, load_face_model, rigid_weights, rota
 from visavis.face.types import SKIN_POINTS
 from visavis.motion.kind import Mesh, Meshes
 from visavis.motion.morphable_kind import MorphableKind
+from visavis.motion.openings import USUAL_OPEN
 from visavis.motion.shape import ShapeTransfer
+from visavis.motion.speech.rest import FaceSpace
 from visavis.motion.speech.spoken import REST_CAMERA, Spoken
 
 Array = NDArray[np.float32]
@@ -64,11 +66,15 @@ class SpokenFace:
 
     def __init__(self, sitter: Sitter) -> None:
         self._sitter = sitter
-        self.resting: Mesh = self._mesh(sitter.rest, REST_CAMERA, _AHEAD)
+        # Lids of what is spoken fall from the usual opening: from a wider one they would not meet. How wide the
+        # person's own eyes are is the transfer's to keep, which goes by shares.
+        space = FaceSpace.of(sitter.model, sitter.identity)
+        self._rest = space.at_rest(sitter.rest.astype(np.float64), [USUAL_OPEN, USUAL_OPEN]).astype(np.float32)
+        self.resting: Mesh = self._mesh(self._rest, REST_CAMERA, _AHEAD)
 
     def __call__(self, spoken: Spoken) -> Mesh:
         """The mesh ``float32 [478, 3]`` of one frame."""
-        return self._mesh(self._sitter.rest + spoken.expression, spoken.camera, spoken.gaze)
+        return self._mesh(self._rest + spoken.expression, spoken.camera, spoken.gaze)
 
     def _mesh(self, expression: Array, camera: Array, gaze: Array) -> Mesh:
         points = self._sitter.model.points(camera, self._sitter.identity, expression)

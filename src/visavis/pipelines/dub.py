@@ -231,6 +231,7 @@ def dub_file(
         height=writer.height,
         model=options.model,
         device=generator.engine.device,
+        engine=generator.engine.name,
         precision=generator.engine.precision,
         ms_per_frame={name: round(ms / tally.frames, 2) for name, ms in per_frame.items()},
         peak_rss_mb=round(peak_rss_mb(), 1),

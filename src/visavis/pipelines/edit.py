@@ -85,7 +85,7 @@ class EditReport:
         width, height: of the result in pixels.
         edits: what was asked for, by name: a number, or both ends of a range.
         turned: degrees by which the head is turned in truth, of those asked for; a picture shows a head only so far.
-        model, device, precision: what made it.
+        model, device, engine, precision: what made it.
         ms_per_frame: mean milliseconds of a picture, writing included.
         peak_rss_mb: the process's peak memory.
     """
@@ -99,6 +99,7 @@ class EditReport:
     turned: Told
     model: str
     device: str
+    engine: str
     precision: str
     ms_per_frame: dict[str, float]
     peak_rss_mb: float
@@ -187,6 +188,7 @@ def edit_file(portrait: Path, output: Path, options: EditOptions, progress: Prog
         turned=_turned(editor, sweep),
         model=options.model,
         device=generator.engine.device,
+        engine=generator.engine.name,
         precision=generator.engine.precision,
         ms_per_frame={"total": round(total_ms / made.frames, 2)},
         peak_rss_mb=round(peak_rss_mb(), 1),

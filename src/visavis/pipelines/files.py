@@ -73,7 +73,7 @@ class ReenactReport:
     Attributes:
         frames, fps, seconds: of the result.
         width, height: of the result in pixels.
-        model, device, precision: what made it.
+        model, device, engine, precision: what made it.
         ms_per_frame: mean milliseconds in ``analyse``, ``motion``, ``render`` and ``total`` (writing included), less
             than their sum, since stages work at the same time.
         peak_rss_mb: the process's peak memory.
@@ -88,6 +88,7 @@ class ReenactReport:
     height: int
     model: str
     device: str
+    engine: str
     precision: str
     ms_per_frame: dict[str, float]
     peak_rss_mb: float
@@ -193,6 +194,7 @@ def reenact_file(
         height=writer.height,
         model=options.model,
         device=generator.engine.device,
+        engine=generator.engine.name,
         precision=generator.engine.precision,
         ms_per_frame={name: round(ms, 2) for name, ms in {**means, "total": total_ms / tally.frames}.items()},
         peak_rss_mb=round(peak_rss_mb(), 1),
