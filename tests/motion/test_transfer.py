@@ -123,8 +123,8 @@ def test_lids_shut_and_open_as_the_driver_s_whatever_state_either_begins_in(
         assert np.corrcoef(wanted, found)[0, 1] >= 0.97
         # Open is as that eye was seen open, or, where it never was, as usual; a stream has yet to learn the driver's.
         span = gap_px([mesh_of(3, Pose())], RIGHT_LID_PAIRS)[0] - CONTACT_PX if source == 0 else np.ptp(wanted)
-        assert np.ptp(found) == pytest.approx(span, rel=0.1 if ahead else 0.2)
-        assert np.abs(found[np.array(blinks) == 1]).max() < 1.0
+        assert np.ptp(found) == pytest.approx(span, rel=0.16 if ahead else 0.2)
+        assert np.abs(found[np.array(blinks) == 1]).max() < 1.3
 
 
 def test_the_source_keeps_its_own_face(model: LinearFaceModel, mesh_of: MeshOf):

@@ -90,6 +90,20 @@ def test_its_sound_is_the_speech_to_the_sample(inputs: Path, tmp_path: Path):
         assert "trainedAlgorithmicMedia" in str(file.metadata) or "AI" in str(file.metadata)
 
 
+def test_progress_tells_how_far_it_is(inputs: Path, tmp_path: Path):
+    speech, told = write_speech(tmp_path / "speech.wav", 0.1), []
+    options = TalkOptions(model=str(inputs / "tiny.safetensors"), engine=EXACT)
+    talk_file(
+        inputs / "portrait.png",
+        speech,
+        tmp_path / "out.mp4",
+        options,
+        lambda done, total: told.append((done, total)),
+        speaker=LoudSpeaker(),
+    )
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
 def test_silence_is_idle_and_counted(inputs: Path, tmp_path: Path):
     quiet = write_speech(tmp_path / "quiet.wav", 0.4, loud=0.0)
     loud = write_speech(tmp_path / "loud.wav", 0.4)

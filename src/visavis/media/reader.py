@@ -173,6 +173,12 @@ class SoundReader(Closing):
         """Whether the file has a sound stream that can be decoded."""
         return self._container is not None and sound_stream(self._container) is not None
 
+    @property
+    def duration(self) -> Fraction | None:
+        """Seconds that the file lasts, as far as it says."""
+        told = None if self._container is None else self._container.duration
+        return Fraction(told, 1_000_000) if told is not None and told > 0 else None
+
     def __iter__(self) -> Iterator[Sound]:
         if self._container is not None and self.has_sound:
             for first, samples in unbroken(self._container, "mono", self.rate_hz):

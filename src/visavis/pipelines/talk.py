@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -107,7 +108,7 @@ def talk_file(
         speech: any file with sound.
         output: video to write, of 25 frames a second and as long as the speech.
         options: see :class:`TalkOptions`.
-        progress: called with frames done and None, as how long a file sounds is known at its end.
+        progress: called with frames done and the expected total, or None when unknown.
         speaker: another one than the packaged.
 
     Raises:
@@ -141,6 +142,7 @@ def talk_file(
         full = stills[0].frame.pixels
         size = (full.shape[0], full.shape[1]) if options.paste_back else (generator.size, generator.size)
         pasting = Pasting(crop, full, generator.size) if options.paste_back else None
+        expected = None if sound.duration is None else math.ceil(sound.duration * FPS)
         began = time.perf_counter()
         writer = stack.enter_context(
             VideoWriter(output, size=size, fps=FPS, sound=speech, metadata=marks(options.model), replace=options.force)
@@ -150,7 +152,7 @@ def talk_file(
         for written, frame in enumerate(frames, 1):
             writer.write(frame if pasting is None else Frame(pasting.over(frame.pixels), frame.time))
             if progress is not None:
-                progress(written, None)
+                progress(written, expected)
         writer.close()
         total_ms = 1000 * (time.perf_counter() - began)
     per_frame = {**person.ms, "total": total_ms}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from visavis.core.errors import VisavisError
+from visavis.nn.denormals import denormals_flushed
 from visavis.training.task import Task, TensorBatch
 from visavis.training.trainer import Trainer
 
@@ -83,7 +84,9 @@ def run(
         validate()
     trainer.pace.start(began)
     while trainer.steps_done < config.steps:
-        interval.add(trainer.step([next(source) for _ in range(config.accumulate)]))
+        drawn = [next(source) for _ in range(config.accumulate)]
+        with denormals_flushed():
+            interval.add(trainer.step(drawn))
         last = trainer.steps_done == config.steps or clock.is_up()
         save = last or clock.save_is_due()
         tell = last or trainer.steps_done % config.log_every == 0
