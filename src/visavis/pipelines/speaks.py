@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from visavis.audio.feature import SoundFeature
 from visavis.generators.base import Generator, Prior
 from visavis.motion.kind import refuse_meshes
-from visavis.motion.speech.speaker import Speaker
+from visavis.motion.speech.speaker import Rhythm, Speaker
 from visavis.motion.speech.spoken import Spoken
 
 Array = NDArray[np.float32]
-#: How a person's head moves in speaking: whatever the speaker's own :meth:`Speaks.rhythm_of` gave.
-Rhythmic = Any
+#: How a person's head moves in speaking, from :meth:`Speaks.rhythm_of`; None where nothing tells it.
+Rhythmic = Rhythm | None
 
 
 class Voice(Protocol):
