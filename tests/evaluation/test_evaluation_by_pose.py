@@ -24,6 +24,7 @@ from visavis.face.model3d import load_face_model
 from visavis.face.types import Observation
 from visavis.generators.headgan.config import HeadganConfig
 from visavis.generators.headgan.generator import HeadganGenerator
+from visavis.nn.engine import PLAIN
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +123,10 @@ def test_what_a_model_does_without_is_read_off_its_name(tmp_path: Path):
 
 def test_nothing_is_taken_from_a_model_that_lacks_it(tmp_path: Path):
     with pytest.raises(ConfigError, match="built in"):
-        load_model(ModelName.parse("copy:deaf"), "cpu")
+        load_model(ModelName.parse("copy:deaf"), PLAIN)
     weights = tiny_weights(tmp_path / "tiny.safetensors")
     with pytest.raises(ConfigError, match="without memory"):
-        load_model(ModelName.parse(f"{weights}:memoryless"), "cpu")
+        load_model(ModelName.parse(f"{weights}:memoryless"), PLAIN)
 
 
 def test_a_deaf_model_hears_nothing_and_a_memoryless_one_sees_the_present_alone():

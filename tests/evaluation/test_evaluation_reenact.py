@@ -53,7 +53,7 @@ def test_evaluation_renders_what_reenact_writes(tmp_path: Path):
     model = ModelName("avfr-256", "avfr-256")
     source = read_clip(driving, every=1).source.observation
     times = [Fraction(n, 25) for n in range(FRAMES)]
-    pictures = driven(driving, source, {model: load_model(model, "cpu")}, times, mode)[model]
+    pictures = driven(driving, source, {model: load_model(model, PLAIN)}, times, mode)[model]
     measured = written(tmp_path / "measured.mp4", [pictures[time] for time in times])
     made = frames(output)
     assert len(made) == len(measured) == FRAMES
@@ -67,7 +67,7 @@ def test_frames_that_are_not_measured_count_for_those_that_are(tmp_path: Path):
     write_clip(driving, FRAMES / 25, seed=1)
     model = ModelName("avfr-256", "avfr-256")
     source = read_clip(driving, every=100).source.observation
-    models = {model: load_model(model, "cpu")}
+    models = {model: load_model(model, PLAIN)}
     times = [Fraction(n, 25) for n in range(1, FRAMES)]
     for mode in (Mode.RELATIVE, None):
         every, some = (driven(driving, source, models, t, mode)[model] for t in (times, times[2::3]))

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import openvino as ov
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
 from visavis.nn.engine import Engine
 from visavis.nn.graph import flattened
 from visavis.runtime.backend import Array, Run
+from visavis.runtime.telemetry import no_telemetry
 from visavis.runtime.tracing import Flat, traced
+
+with no_telemetry():
+    import openvino as ov
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
 
 class OpenVino:
