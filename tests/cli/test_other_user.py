@@ -64,7 +64,8 @@ def test_what_needs_no_home_works_without_one(place: Path, command: str):
         shutil.copyfile(place / "driving.mp4", place / "videos/a.mp4")
     done = as_a_stranger(place, *command.split())
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    said = [line for line in done.stderr.splitlines() if not line.startswith("compil")]  # engines may, once
+    assert said == []
     left = {path.name for path in (place / "tmp").iterdir() if not path.name.startswith(("torchinductor", "pymp-"))}
     assert left <= {"o.mp4", "shards"}
 
