@@ -35,4 +35,6 @@ def main(output: str, sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    if len(sys.argv) != 3:
+        raise SystemExit("usage: python tools/say.py OUT.wav SENTENCE")
+    main(sys.argv[1], sys.argv[2])

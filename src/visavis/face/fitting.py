@@ -10,6 +10,7 @@ noise of meshes say. The 3D points are the tracker's 468, where the paper takes 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,12 +129,33 @@ class IdentityTrack:
         return np.asarray(self._expression * own / (own + passing), np.float32)
 
 
-def _measured(model: FaceModel, meshes: Array) -> tuple[Array, Array, Array]:
-    """Cameras ``[T, 6]`` and plain projections ``[T, n_id]``, ``[T, n_exp]`` of meshes."""
-    weight = rigid_weights()
-    points = np.asarray(meshes[:, :SKIN_POINTS], np.float32)
-    centre = weight @ model.mean
-    still = model.mean - centre
+@dataclass(frozen=True)
+class Heads:
+    """Rigid motion of frames against one face, and how large they are.
+
+    Attributes:
+        cameras: ``float64 [T, 6]``: tx, ty, log scale, rotation vector.
+        rotation: ``float64 [T, 3, 3]``.
+        scale: ``float64 [T]``.
+        middle: ``[T, 3]``, weighted mean of each frame's points.
+    """
+
+    cameras: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    middle: NDArray[Any]
+
+
+def heads_of(points: NDArray[Any], face: NDArray[Any], weight: NDArray[Any]) -> Heads:
+    """The weighted similarity from a face to each frame (Umeyama 1991).
+
+    Args:
+        points: ``[T, P, 3]`` in crop coordinates. Their depth may have any origin.
+        face: ``[P, 3]``, unposed.
+        weight: ``[P]``, how much each point counts; they sum to 1.
+    """
+    centre = weight @ face
+    still = face - centre
     weighted = weight[:, None] * still
     middle = np.einsum("p,tpd->td", weight, points)
     moved = points - middle[:, None]
@@ -143,10 +165,20 @@ def _measured(model: FaceModel, meshes: Array) -> tuple[Array, Array, Array]:
     rotation = (u * sign[:, None]) @ vt
     scale = np.maximum((singular * sign).sum(1) / float((weighted * still).sum()), _SMALLEST)
     shift = middle - scale[:, None] * (rotation @ centre)
+    cameras = np.concatenate([shift[:, :2], np.log(scale)[:, None], rotation_vectors(rotation)], 1)
+    return Heads(cameras, rotation, scale, middle)
+
+
+def _measured(model: FaceModel, meshes: Array) -> tuple[Array, Array, Array]:
+    """Cameras ``[T, 6]`` and plain projections ``[T, n_id]``, ``[T, n_exp]`` of meshes."""
+    weight = rigid_weights()
+    points = np.asarray(meshes[:, :SKIN_POINTS], np.float32)
+    heads = heads_of(points, model.mean, weight)
     # Unposed, about the mean's centre; what is left of the mean there is what its centre is.
-    unposed = moved @ (rotation / scale[:, None, None]).astype(np.float32) - still
+    turned = (heads.rotation / heads.scale[:, None, None]).astype(np.float32)
+    unposed = (points - heads.middle[:, None]) @ turned - (model.mean - weight @ model.mean)
     flat = unposed.reshape(len(points), -1)
-    camera = np.concatenate([shift[:, :2], np.log(scale)[:, None], rotation_vectors(rotation)], 1)
+    camera = heads.cameras
     identity = flat @ model.identity.reshape(len(model.identity), -1).T
     expression = flat @ model.expression.reshape(len(model.expression), -1).T
     return camera.astype(np.float32), identity, expression

@@ -3,6 +3,9 @@
 The rigid motion of a frame is that of 27 points that deform least against a canonical face; what is left is expression.
 The paper's ``[R, T]`` has six numbers and omits the camera; ours are the camera's six, whose scale stands for the
 distance that a weakly perspective face has not.
+
+This is the paper's way, for meshes of any face. The packaged speaker learned from cameras of the fitted 3D face
+(:func:`visavis.face.fitting.fit_clip`), in which every point counts by how rigid it is, by the same similarity.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.face.fitting import heads_of
 from visavis.face.mirror import MIRROR
-from visavis.face.model3d import rotation_matrices, rotation_vectors
+from visavis.face.model3d import rotation_matrices
 from visavis.face.types import SKIN_POINTS
 
 Array = NDArray[np.float32]
@@ -26,7 +30,6 @@ STILL_POINTS: tuple[int, ...] = (
 )
 #: Of a canonical face whose eyes' outer corners lie 1.8 apart: nearer points would say the same twice.
 _APART = 0.2
-_SMALLEST = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,18 +56,10 @@ def disentangle(meshes: Array, canonical: Array, points: tuple[int, ...] = STILL
     if meshes.ndim != 3 or meshes.shape[1] < SKIN_POINTS or meshes.shape[2] != 3:
         raise ValueError(f"meshes must be [T, {SKIN_POINTS} or more, 3], not {list(meshes.shape)}")
     at = list(points)
-    moved, still = meshes[:, at].astype(np.float64), canonical[at].astype(np.float64)
-    middle, centre = moved.mean(1, keepdims=True), still.mean(0)
-    away, own = moved - middle, still - centre
-    u, singular, vt = np.linalg.svd(np.swapaxes(away, 1, 2) @ own)
-    sign = np.ones_like(singular)
-    sign[:, 2] = np.sign(np.linalg.det(u @ vt))
-    rotation = (u * sign[:, None]) @ vt
-    scale = np.maximum((singular * sign).sum(1) / (own * own).sum(), _SMALLEST)
-    shift = middle[:, 0] - scale[:, None] * (rotation @ centre)
-    faces = (meshes - middle) @ rotation / scale[:, None, None] + centre
-    head = np.concatenate([shift[:, :2], np.log(scale)[:, None], rotation_vectors(rotation)], 1)
-    return Disentangled(head, faces)
+    heads = heads_of(meshes[:, at].astype(np.float64), canonical[at].astype(np.float64), np.full(len(at), 1 / len(at)))
+    centre = canonical[at].astype(np.float64).mean(0)
+    faces = (meshes - heads.middle[:, None]) @ heads.rotation / heads.scale[:, None, None] + centre
+    return Disentangled(heads.cameras, faces)
 
 
 def entangle(motion: Disentangled, depth: float = 0.0) -> NDArray[np.float64]:
@@ -79,8 +74,7 @@ def steadiest(faces: list[NDArray[np.float64]], canonical: Array, count: int = 2
     """The points that deform least.
 
     Pairs of mirror images are taken together, and points that lie too near to one that is taken already are left out:
-        a pose of
-    points in one place would be ill determined.
+    a pose of points in one place would be ill determined.
 
     Args:
         faces: of each clip ``[T, P, 3]``, without pose, as :func:`disentangle` or a fitted camera leaves them.
