@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from visavis.core.config import check_ranges, check_volume
 from visavis.core.errors import ConfigError
 
+#: The scale of motion and of every Enc_ is 1/4.
+FOLD = 4
 _WIDTHS = ("channels", "detector_width", "detector_max", "motion_width", "motion_max", "widths")
 _RANGES = {
     "size": (32, 4096),

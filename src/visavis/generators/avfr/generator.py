@@ -21,7 +21,8 @@ from visavis.face.morphable import LinearFaceModel
 from visavis.face.types import Observation
 from visavis.generators.avfr.config import NAMED, AvfrConfig
 from visavis.generators.avfr.cost import gmac_of
-from visavis.generators.avfr.network import AvfrNetwork, Still
+from visavis.generators.avfr.network import AvfrNetwork
+from visavis.generators.avfr.steps import Still
 from visavis.generators.base import Prior
 from visavis.generators.network import NetworkGenerator, overlaid
 from visavis.motion.keypoint_kind import KeypointKind

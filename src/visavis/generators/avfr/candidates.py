@@ -1,0 +1,82 @@
+"""Dense motion of AVFR-GAN: which of several candidate motions moves which place of the source."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from visavis.generators.avfr.config import FOLD, AvfrConfig
+from visavis.generators.avfr.steps import Still
+from visavis.motion.keypoints import KeypointMotion
+from visavis.nn.blocks import Hourglass
+from visavis.nn.dense_motion import keypoint_heatmaps, no_denormals, sparse_motions
+from visavis.nn.thin_plate import Spline
+from visavis.nn.warp import channels_last, coordinate_grid, sample
+
+_VARIANCE = 0.01
+_MESH_HEAD_START = 4.0  # initial logit of the mesh among the candidate motions
+
+
+class CandidateMotion(nn.Module):
+    """Dense motion from candidates: background, K keypoint motions and, if wanted, the mesh's thin-plate warp."""
+
+    def __init__(self, config: AvfrConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.candidates = config.keypoints + 1 + config.mesh_motion
+        drawings = 2 * FOLD**2 if config.mesh_motion else 0
+        channels = config.keypoints + 1 + (3 + config.layers) * self.candidates + drawings
+        self.hourglass = Hourglass(config.motion_width, channels, config.motion_blocks, config.motion_max)
+        out = self.hourglass.out_filters
+        self.mask = nn.Conv2d(out, self.candidates, 7, padding=3)
+        self.occlusion = nn.Conv2d(out, 1, 7, padding=3)
+        if config.mesh_motion:
+            self.residual = nn.Conv2d(out, 2, 7, padding=3)
+            nn.init.zeros_(self.residual.weight)
+            nn.init.zeros_(self.residual.bias)  # type: ignore[arg-type]
+            with torch.no_grad():
+                self.mask.bias[-1] += _MESH_HEAD_START  # type: ignore[index]
+
+    def forward(
+        self, still: Still, driving: KeypointMotion, by_mesh: Spline | None, drawing: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return grid ``[B, h, w, 2]``, occlusion ``[B, 1, h, w]`` in [0, 1], and mask ``[B, candidates, h, w]``.
+
+        Args:
+            still: the source.
+            driving: keypoints.
+            by_mesh: the mesh's candidate, or None.
+            drawing: of the driving mesh, folded to ``[B, 16, h, w]``, or None.
+        """
+        height, width = still.small.shape[2:]
+        grid = coordinate_grid(height, width, align_corners=False, device=still.small.device)
+        source = still.motion
+        motions = sparse_motions(source.points, source.jacobians, driving.points, driving.jacobians, grid)
+        heat = keypoint_heatmaps(driving.points, grid, _VARIANCE) - keypoint_heatmaps(source.points, grid, _VARIANCE)
+        heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], 1)
+        parts = [heat]
+        if by_mesh is not None:
+            motions = torch.cat([motions, by_mesh.grid(grid)[:, None]], 1)
+        count = motions.shape[1]
+        spread = still.small[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
+        parts.append(sample(spread, motions.flatten(0, 1)).view(-1, 3 * count, height, width))
+        if drawing is not None and still.drawing is not None:
+            parts += [drawing, still.drawing]
+        if still.small_person is not None:
+            person = still.small_person[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
+            parts.append(sample(person, motions.flatten(0, 1)).view(-1, count, height, width))
+        mask, occlusion, residual = self._heads(self.hourglass(channels_last(torch.cat(parts, 1))))
+        mask = no_denormals(mask.softmax(1))
+        dense = (mask[..., None] * motions).sum(1)
+        if residual is not None:
+            dense = dense + 0.1 * residual.tanh().permute(0, 2, 3, 1)
+        return dense, occlusion.sigmoid(), mask
+
+    def _heads(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Logits of mask and occlusion, and the residual before its tanh, by one convolution: it costs as one head."""
+        heads = [self.mask, self.occlusion] + ([self.residual] if self.config.mesh_motion else [])
+        weight, bias = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])  # type: ignore[misc]
+        made = F.conv2d(seen, weight, bias, padding=3).float()
+        count = self.candidates
+        return made[:, :count], made[:, count : count + 1], made[:, count + 1 :] if self.config.mesh_motion else None
