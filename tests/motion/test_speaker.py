@@ -68,7 +68,7 @@ def test_a_stream_gives_what_the_networks_give_of_the_whole(tiny: Speaker):
     mouth = speaking._mouth
     for frame, wanted in zip(heard, whole, strict=True):
         got = speaking.next(frame).expression
-        rows = mouth._rows
+        rows = mouth.rows
         pose, width = mouth(wanted, 1.0, np.zeros(2))[0], LEFT_LIDS.stop
         np.testing.assert_allclose(rows[:9] @ got, rows[:9] @ pose, atol=0.01)
         np.testing.assert_allclose(rows[width] @ got, rows[width] @ pose, atol=0.01)

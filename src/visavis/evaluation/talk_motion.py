@@ -34,7 +34,7 @@ class RestingSpeaker:
     def __init__(self, hears: SoundFeature) -> None:
         self.hears = hears
 
-    def rhythm_of(self, cameras: Array, heard: Array) -> Rhythmic:
+    def rhythm_of(self, cameras: Array, heard: Array, opened: Array | None = None) -> Rhythmic:
         """None: nothing moves."""
 
     def speaking(self, identity: Array, *, rhythm: Rhythmic = None, seed: int = 0, head: bool = True) -> Voice:
@@ -59,14 +59,14 @@ class SentenceSpeaker:
 
     def __init__(self, hears: SoundFeature, meshes: Sequence[Mesh]) -> None:
         self.hears = hears
-        rest = Sitter(meshes).rest
+        rest = Sitter(meshes).usual
         fit = fit_clip(np.stack(meshes))
         gazes = gaze_of(np.stack(meshes), fit.camera)
         self._spoken = [
             Spoken(expression - rest, REST_CAMERA, gaze) for expression, gaze in zip(fit.expression, gazes, strict=True)
         ]
 
-    def rhythm_of(self, cameras: Array, heard: Array) -> Rhythmic:
+    def rhythm_of(self, cameras: Array, heard: Array, opened: Array | None = None) -> Rhythmic:
         """None: the head rests."""
 
     def speaking(self, identity: Array, *, rhythm: Rhythmic = None, seed: int = 0, head: bool = True) -> Voice:
