@@ -74,9 +74,9 @@ def observed(pictures: Sequence[Pixels]) -> list[Observation]:
     return found
 
 
-def the_case() -> Case:
-    """The one case that all engines are shown."""
-    first, *others = observed([draw(SIZE, PERSON), *(draw(SIZE, PERSON, pose) for pose in POSES)])
+def the_case(person: int = PERSON) -> Case:
+    """A drawn person; by itself the one that all engines are shown."""
+    first, *others = observed([draw(SIZE, person), *(draw(SIZE, person, pose) for pose in POSES)])
     return Case(first, others)
 
 

@@ -7,7 +7,19 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from golden_pictures import ENGINES, MODEL, Case, crossed, golden_file, rendered, scores, stored, strip, the_case
+from golden_pictures import (
+    ENGINES,
+    MODEL,
+    PERSON,
+    Case,
+    crossed,
+    golden_file,
+    rendered,
+    scores,
+    stored,
+    strip,
+    the_case,
+)
 from visavis.evaluation.metrics.image import psnr
 from visavis.media.frame import Pixels
 from visavis.weights.checkpoint import sha256
@@ -18,15 +30,16 @@ from visavis.weights.store import resolve
 TOLERANCE = 0.2
 LEAST_PSNR, MOST_LMD = 26.0, 0.65
 ABOVE_COPY_DB, ABOVE_WARP_DB = 6.5, 2.0
-OF_WARPS_LMD = 1.05
+#: Over several people: of one alone, three pictures, avfr-256 has 0.68 to 1.01 of the warp's.
+OF_WARPS_LMD, PEOPLE = 0.9, range(5)
 LEAST_CROSS_PSNR = 24.0
 
 engines = pytest.mark.parametrize("engine", ENGINES)
 
 
 @lru_cache
-def case() -> Case:
-    return the_case()
+def case(person: int = PERSON) -> Case:
+    return the_case(person)
 
 
 @lru_cache
@@ -39,7 +52,19 @@ def test_a_drawn_face_is_rendered_nearer_to_the_truth_than_without_a_network(eng
     made = scores(case(), pictures(engine))
     copy, warp = (scores(case(), rendered(case(), None, name)) for name in ("copy", "mesh-warp"))
     assert made["psnr"] >= max(LEAST_PSNR, copy["psnr"] + ABOVE_COPY_DB, warp["psnr"] + ABOVE_WARP_DB)
-    assert made["lmd"] <= min(MOST_LMD, OF_WARPS_LMD * warp["lmd"])
+    assert made["lmd"] <= MOST_LMD
+
+
+@engines
+def test_drawn_faces_move_nearer_to_the_truth_than_without_a_network(engine: str):
+    made, warp = np.mean(
+        [
+            [scores(who, rendered(who, ENGINES[engine]()))["lmd"], scores(who, rendered(who, None, "mesh-warp"))["lmd"]]
+            for who in map(case, PEOPLE)
+        ],
+        0,
+    )
+    assert made <= OF_WARPS_LMD * warp
 
 
 @engines

@@ -21,7 +21,7 @@ from visavis.pipelines.look_ahead import find_source, look_ahead
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_start_frame_is_found_as_the_stream_will_track_it(seed: int, tmp_path: Path):
-    """Within half a pixel: it is smoothed by the frames before it that are looked at, and they are fewer."""
+    """Within 0.4 pixels, which is jitter: a mesh of another kind of square lies 0.44 to 0.49 pixels off."""
     clip = tmp_path / "clip.mp4"
     write_clip(clip, 1.6, seed=seed, size=192)
     with VideoReader(clip) as reader:
@@ -39,7 +39,7 @@ def test_the_start_frame_is_found_as_the_stream_will_track_it(seed: int, tmp_pat
         assert number % 3 == 0 and number > 0
         truth = tracked[number]
         assert truth is not None
-    assert _distance(start.mesh, crop.to_crop(truth.mesh)) < 2 / 192 / 2
+    assert _distance(start.mesh, crop.to_crop(truth.mesh)) < 0.4 * 2 / 192
 
 
 def _distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

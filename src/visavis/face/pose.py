@@ -11,6 +11,9 @@ from visavis.face.mesh import EYES_APART
 from visavis.face.morphable import rigid_weights
 
 _BROW_TO_NOSE = (10, 2)
+#: From the face's right side to its left: outer and inner corners of the eyes, temples, and before the ears. Corners of
+#: eyes alone are read a degree askew where a mouth opens.
+_ACROSS = np.array([EYES_APART, (133, 362), (127, 356), (234, 454)])
 _WEIGHT = (rigid_weights() / rigid_weights().sum())[:, None]
 
 
@@ -35,9 +38,9 @@ class HeadAngles:
 
 def head_angles(mesh: NDArray[np.float32]) -> HeadAngles:
     """Angles of a mesh ``float32 [478, 3]``, in pixels or crop coordinates alike."""
-    left, right = mesh[list(EYES_APART)].astype(np.float64)
+    sides = mesh[_ACROSS].astype(np.float64).mean(0)
     top, bottom = mesh[list(_BROW_TO_NOSE)].astype(np.float64)
-    across = _unit(right - left)
+    across = _unit(sides[1] - sides[0])
     down = bottom - top
     down = _unit(down - (down @ across) * across)
     return HeadAngles(
