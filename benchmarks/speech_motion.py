@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from visavis.evaluation.talk_motion import head_facts
 from visavis.face.measures import LIPS
 from visavis.face.mesh import LIPS as LIP_POINTS
-from visavis.motion.speech.phi import HEAD_SCALE, REFERENCE_FRAMES
+from visavis.motion.speech.phi import REFERENCE_FRAMES
 from visavis.motion.speech.rest import FaceSpace
 from visavis.motion.speech.speaker import Rhythm, Speaker
 from visavis.motion.speech.spoken import REST_CAMERA
@@ -209,21 +210,6 @@ def moved_head(speaker: Speaker, clip: SpeakerClip, heard: NDArray[np.float32], 
     """Cameras ``[T, 6]`` about rest."""
     speaking = speaker.speaking(clip.identity, rhythm=rhythm, seed=seed)
     return np.stack([speaking.next(rows).camera - REST_CAMERA for rows in heard]).astype(np.float64)
-
-
-def head_facts(cameras: NDArray[np.floating]) -> Array:
-    """Logarithms ``[30]``: amplitude of each number of a camera, of its speed, and in three bands of frequency."""
-    head = cameras.astype(np.float64) / np.array(HEAD_SCALE)
-    head = head - head.mean(0)
-    # Trackers tremble: speeds are those of means of three frames.
-    smooth = (head[2:] + head[1:-1] + head[:-2]) / 3
-    line = np.linspace(-1, 1, len(head))[:, None]
-    flat = head - line * (line * head).sum(0) / (line * line).sum()
-    power = np.square(np.abs(np.fft.rfft(flat * np.hanning(len(flat))[:, None], axis=0))) / len(flat)
-    hertz = np.fft.rfftfreq(len(flat), 0.04)
-    bands = [power[(hertz >= low) & (hertz < high)].mean(0) for low, high in ((0.3, 0.8), (0.8, 1.6), (1.6, 3.2))]
-    sizes = [head.std(0), np.diff(smooth, axis=0).std(0), *[np.sqrt(band) for band in bands]]
-    return np.log(np.concatenate(sizes) + 1e-3)
 
 
 def correlation(one: Array, other: Array) -> float:

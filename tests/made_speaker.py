@@ -47,10 +47,10 @@ class LoudSpeaker:
 
     def __init__(self) -> None:
         self.asked: list[dict[str, object]] = []
-        self.references: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+        self.references: list[tuple[tuple[int, ...], ...]] = []
 
-    def rhythm_of(self, cameras: Array, heard: Array) -> float:
-        self.references.append((cameras.shape, heard.shape))
+    def rhythm_of(self, cameras: Array, heard: Array, opened: Array | None = None) -> float:
+        self.references.append((cameras.shape, heard.shape, () if opened is None else opened.shape))
         return float(np.ptp(cameras[:, 4]))
 
     def speaking(self, identity: Array, *, rhythm: float | None = None, seed: int = 0, head: bool = True) -> LoudVoice:

@@ -12,6 +12,7 @@ from visavis.face.measures import LEFT_LIDS, LIPS, RIGHT_LIDS
 from visavis.face.model3d import load_face_model
 from visavis.motion.openings import USUAL_OPEN
 from visavis.motion.speech.config import SpeakerConfig
+from visavis.motion.speech.mouth import Opening, width_of
 from visavis.motion.speech.network import SpeakerNetwork
 from visavis.motion.speech.phi import HEAD_SCALE
 from visavis.motion.speech.rest import FaceSpace, resting_expression
@@ -68,7 +69,7 @@ def test_a_stream_gives_what_the_networks_give_of_the_whole(tiny: Speaker):
     mouth = speaking._mouth
     for frame, wanted in zip(heard, whole, strict=True):
         got = speaking.next(frame).expression
-        rows = mouth._rows
+        rows = mouth.rows
         pose, width = mouth(wanted, 1.0, np.zeros(2))[0], LEFT_LIDS.stop
         np.testing.assert_allclose(rows[:9] @ got, rows[:9] @ pose, atol=0.01)
         np.testing.assert_allclose(rows[width] @ got, rows[width] @ pose, atol=0.01)
@@ -137,6 +138,38 @@ def test_a_rest_has_closed_lips_and_open_eyes():
     assert np.abs(measures[LIPS]).max() < 0.01
     for eye in (RIGHT_LIDS, LEFT_LIDS):
         assert measures[eye].mean() == pytest.approx(USUAL_OPEN, abs=0.01)
+
+
+def test_a_steady_mouth_is_stretched_and_a_quick_one_closes_further(tiny: Speaker):
+    steady = Opening(tiny.network)
+    assert [steady(0.1) for _ in range(5)] == pytest.approx([steady.stretched(0.1)] * 5)
+    dip = [0.1] * 20 + [0.05, 0.02, 0.05] + [0.1] * 20
+    quick = Opening(tiny.network)
+    made = [quick(value) for value in dip]
+    assert made[21] < 0.6 * quick.stretched(0.02) and made[0] == pytest.approx(made[-1], rel=0.03)
+
+
+def test_a_reference_says_how_wide_a_mouth_opens(tiny: Speaker):
+    predicted = 0.1 + 0.08 * np.sin(np.arange(75))
+    opening = Opening(tiny.network)
+    same = np.array([opening(value) for value in predicted])
+    width = [width_of(tiny.network, predicted, factor * same) for factor in (1, 1.5, 0.6, 10)]
+    assert width[0] == pytest.approx(1) and 1.1 < width[1] < 1.5 and 0.6 < width[2] < 0.9
+    assert width[3] == pytest.approx(np.sqrt(2)), "no further than that"
+    assert 1 < width_of(tiny.network, predicted[:10], 1.5 * same[:10]) < width[1], "a short one says less"
+    assert width_of(tiny.network, np.zeros(75), 1.5 * same) == 1, "and silence nothing"
+
+
+def test_whoever_opens_wider_opens_wider(packaged: Speaker):
+    heard = packaged.hears.of_clip(voice(3.0), 75)
+    still = np.repeat(REST_CAMERA[None], 75, 0)
+    plain = packaged.rhythm_of(still, heard)
+    usual = np.array(openings(said(packaged, heard, rhythm=plain, head=False)))
+    wide = packaged.rhythm_of(still, heard, (1.6 * usual).astype(np.float32))
+    assert plain.width == 1 < wide.width
+    np.testing.assert_allclose(
+        openings(said(packaged, heard, rhythm=wide, head=False)), wide.width * usual, atol=0.01, rtol=0.05
+    )
 
 
 # --- the packaged one

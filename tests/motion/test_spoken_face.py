@@ -14,7 +14,7 @@ from visavis.face.mesh import LEFT_EYE, LEFT_LID_PAIRS, LIP_PAIRS, RIGHT_EYE, me
 from visavis.face.model3d import load_face_model
 from visavis.face.tracker import FaceTracker
 from visavis.motion.openings import USUAL_OPEN, USUAL_SHUT
-from visavis.motion.speech.rest import LID_PROFILE, FaceSpace
+from visavis.motion.speech.rest import LID_PROFILE, FaceSpace, resting_expression
 from visavis.motion.speech.spoken import REST_CAMERA, Spoken
 from visavis.motion.spoken_face import NewLips, Sitter, SpokenFace, reposed
 from visavis.pipelines.actor import camera_of
@@ -94,3 +94,23 @@ def test_a_pose_is_taken_off_and_put_on_again(talking: list[np.ndarray]):
     assert np.allclose(camera_of(there), REST_CAMERA, atol=1e-4)
     back = reposed(there, REST_CAMERA, camera_of(mesh))
     assert np.allclose(back[:, :2], mesh[:, :2], atol=1e-4), "depth has no origin"
+
+
+def test_a_face_that_was_seen_for_long_rests_as_it_usually_does(talking: list[np.ndarray]):
+    """Pictured with a raised brow line and a shifted mouth; known without."""
+    face, camera = load_face_model(), REST_CAMERA
+    nobody, usual = np.zeros(40, np.float32), resting_expression(load_face_model(), np.zeros(40, np.float32))
+    odd = usual + 0.8 * face.expression_scale * np.float32(np.arange(30) == 4)
+
+    def mesh(expression: np.ndarray) -> np.ndarray:
+        return whole_mesh(face.points(camera, nobody, expression), camera, np.zeros((2, 2), np.float32))
+
+    pictured, seen = mesh(odd), mesh(usual)
+    away = [
+        np.linalg.norm(Sitter([pictured], [seen] * count).usual - Sitter([seen]).usual) for count in (0, 25, 75, 1000)
+    ]
+    assert away[1] == pytest.approx(away[0] / 2, rel=0.01) and away[2] == pytest.approx(away[0] / 4, rel=0.01)
+    assert away[3] < 0.03 * away[0]
+    silent = Spoken(np.zeros(30, np.float32), camera, np.zeros((2, 2), np.float32))
+    for sitter in (Sitter(talking[:1]), Sitter(talking[:1], talking)):
+        assert gap(SpokenFace(sitter)(silent)) < 0.6 * PIXEL, "and with closed lips, however it was seen"

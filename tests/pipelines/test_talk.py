@@ -131,12 +131,14 @@ def test_amounts_seed_and_a_still_head_count(inputs: Path, tmp_path: Path):
 def test_a_clip_tells_the_rhythm_of_its_head(inputs: Path, tmp_path: Path):
     speech, speaker = write_speech(tmp_path / "speech.wav", 0.1), LoudSpeaker()
     talk(inputs, speech, tmp_path / "a.mp4", "clip.mp4", speaker=speaker)
-    assert speaker.references == [((75, 6), (75, 1))]
+    assert speaker.references == [((75, 6), (75, 1), (75,))]
     assert speaker.asked[0]["rhythm"] == pytest.approx(0.16, abs=0.05), "radians by which the drawn head turns"
     talk(inputs, speech, tmp_path / "b.mp4", reference=inputs / "mute.mp4", speaker=speaker)
-    assert speaker.references[1] == ((10, 6), (10, 1)), "one that is short and silent tells what it can"
+    assert speaker.references[1] == ((10, 6), (10, 1), (10,)), "one that is short and silent tells what it can"
     talk(inputs, speech, tmp_path / "c.mp4", "clip.mp4", still=True, speaker=speaker)
-    assert len(speaker.references) == 2 and speaker.asked[2] == {"rhythm": None, "seed": 0, "head": False}
+    assert speaker.asked[2] == speaker.asked[0] | {"head": False}, "the mouth is that of the clip"
+    talk(inputs, speech, tmp_path / "d.mp4", "clip.mp4", still=True, expression=inputs / "mute.mp4", speaker=speaker)
+    assert len(speaker.references) == 3 and speaker.asked[3]["rhythm"] is None, "nothing of it would be seen"
 
 
 def test_a_video_may_lend_its_head_or_its_face(inputs: Path):

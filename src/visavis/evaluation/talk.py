@@ -1,8 +1,8 @@
 """How well people talk by sound alone: every clip's first frame says what is said in that very clip.
 
-The speaker is given the first frame, the clip's sound, and the first three seconds as a reference of how the head
-moves; what comes after them is measured. Beside the models stand two baselines rendered by the first of them, a mouth
-that rests and the motion of another sentence of the same person, and the clips themselves.
+The speaker is given the first frame, the clip's sound, and the first three seconds as a reference of how head and
+mouth move and how the face rests; what comes after them is measured. Beside the models stand two baselines rendered by
+the first of them, a mouth that rests and the motion of another sentence of the same person, and the clips themselves.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from visavis.media.reader import SoundReader
 from visavis.motion.kind import Mesh, mesh_carrier
 from visavis.motion.spoken_face import Sitter
 from visavis.nn.engine import Engine
-from visavis.pipelines.actor import STEP
+from visavis.pipelines.actor import STEP, rhythm_of
 from visavis.pipelines.render import Portrait
 from visavis.pipelines.speaks import Speaks, load_speaker
 from visavis.pipelines.talking import Performance
@@ -181,10 +181,10 @@ class TalkBench:
     def measure(self, entry: ClipEntry, other: ClipEntry) -> None:
         """Measure one clip; ``other`` is the clip whose motion the baseline takes."""
         clip = read(entry, self._rendered)
-        sitter = Sitter([mesh_of(clip.source)])
+        sitter = Sitter([mesh_of(clip.source)], clip.meshes[:REFERENCE])
         heard = self._heard(clip)
         cameras = fit_clip(np.stack(clip.meshes)).camera
-        rhythm = self._speaker.rhythm_of(cameras[:REFERENCE], np.stack(heard[:REFERENCE]))
+        rhythm = rhythm_of(clip.meshes[:REFERENCE], np.stack(heard[:REFERENCE]), self._speaker)
         driven = {
             STILL: Performance(RestingSpeaker(self._speaker.hears), sitter),
             OTHER: Performance(SentenceSpeaker(self._speaker.hears, sentence(clip, other)), sitter),

@@ -16,6 +16,7 @@ from visavis.face.mesh import LIPS
 from visavis.face.model3d import load_face_model
 from visavis.face.morphable import align
 from visavis.motion.kind import Mesh
+from visavis.motion.speech.phi import HEAD_SCALE
 from visavis.motion.speech.spoken import REST_CAMERA, Spoken
 from visavis.motion.spoken_face import Sitter
 from visavis.pipelines.speaks import Rhythmic, Voice
@@ -34,7 +35,7 @@ class RestingSpeaker:
     def __init__(self, hears: SoundFeature) -> None:
         self.hears = hears
 
-    def rhythm_of(self, cameras: Array, heard: Array) -> Rhythmic:
+    def rhythm_of(self, cameras: Array, heard: Array, opened: Array | None = None) -> Rhythmic:
         """None: nothing moves."""
 
     def speaking(self, identity: Array, *, rhythm: Rhythmic = None, seed: int = 0, head: bool = True) -> Voice:
@@ -59,14 +60,14 @@ class SentenceSpeaker:
 
     def __init__(self, hears: SoundFeature, meshes: Sequence[Mesh]) -> None:
         self.hears = hears
-        rest = Sitter(meshes).rest
+        rest = Sitter(meshes).usual
         fit = fit_clip(np.stack(meshes))
         gazes = gaze_of(np.stack(meshes), fit.camera)
         self._spoken = [
             Spoken(expression - rest, REST_CAMERA, gaze) for expression, gaze in zip(fit.expression, gazes, strict=True)
         ]
 
-    def rhythm_of(self, cameras: Array, heard: Array) -> Rhythmic:
+    def rhythm_of(self, cameras: Array, heard: Array, opened: Array | None = None) -> Rhythmic:
         """None: the head rests."""
 
     def speaking(self, identity: Array, *, rhythm: Rhythmic = None, seed: int = 0, head: bool = True) -> Voice:
@@ -123,3 +124,18 @@ class HeadMotion:
         """The geometric mean of several people's."""
         logs = np.log(np.maximum([(one.amplitude, one.speed) for one in many], 1e-6)).mean(0)
         return cls(float(np.exp(logs[0])), float(np.exp(logs[1])))
+
+
+def head_facts(cameras: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Logarithms ``[30]``: amplitude of each number of a camera, of its speed, and in three bands of frequency."""
+    head = cameras.astype(np.float64) / np.array(HEAD_SCALE)
+    head = head - head.mean(0)
+    # Trackers tremble: speeds are those of means of three frames.
+    smooth = (head[2:] + head[1:-1] + head[:-2]) / 3
+    line = np.linspace(-1, 1, len(head))[:, None]
+    flat = head - line * (line * head).sum(0) / (line * line).sum()
+    power = np.square(np.abs(np.fft.rfft(flat * np.hanning(len(flat))[:, None], axis=0))) / len(flat)
+    hertz = np.fft.rfftfreq(len(flat), 0.04)
+    bands = [power[(hertz >= low) & (hertz < high)].mean(0) for low, high in ((0.3, 0.8), (0.8, 1.6), (1.6, 3.2))]
+    sizes = [head.std(0), np.diff(smooth, axis=0).std(0), *[np.sqrt(band) for band in bands]]
+    return np.asarray(np.log(np.concatenate(sizes) + 1e-3), np.float64)

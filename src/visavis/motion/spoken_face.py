@@ -27,6 +27,8 @@ _MIDDLE, _LIP = 0.5, 14
 _AROUND_LIPS = 0.15
 #: A gaze straight at the viewer.
 _AHEAD = np.zeros((2, 2), np.float32)
+#: A face that was seen for so many frames is as well known by them as by its picture.
+_FRAMES_TO_KNOW = 25
 #: So many frames at rest leave a transfer no doubt of what rest is.
 RESTING_FRAMES = 250
 
@@ -35,15 +37,17 @@ class Sitter:
     """Who is moved: identity, and the resting expression with lips closed and eyes usually open.
 
     Args:
-        meshes: of the person, ``float32 [478, 3]`` each in [-1, 1] over a crop; one is enough.
+        meshes: of the person as pictured, ``float32 [478, 3]`` each in [-1, 1] over a crop; one is enough.
+        known: more meshes of the person, from which it is seen how that face usually rests; may be none.
         model: the packaged 3D face by default.
 
     Attributes:
         identity: ``float32 [n_id]``.
-        rest: ``float32 [n_exp]``.
+        rest: ``float32 [n_exp]``, as pictured: from there on a transfer counts.
+        usual: ``float32 [n_exp]``, as it usually is: from there on speech moves.
     """
 
-    def __init__(self, meshes: Meshes, model: FaceModel | None = None) -> None:
+    def __init__(self, meshes: Meshes, known: Meshes = (), model: FaceModel | None = None) -> None:
         self.model = model or load_face_model()
         fit = fit_clip(np.stack(meshes), self.model)
         kind = MorphableKind(len(self.model.identity), len(self.model.expression), self.model, gaze=True)
@@ -52,6 +56,20 @@ class Sitter:
         space = kind.space_of_identity(fit.identity)
         assert space is not None
         self.rest = np.asarray(ShapeTransfer(space, usual.astype(np.float64)).source_rest, np.float32)
+        self.usual = self._usual(fit.expression, known)
+
+    def _usual(self, pictured: Array, known: Meshes) -> Array:
+        """The mean of faces with their lips closed; what was seen for long outweighs what is pictured."""
+        space = FaceSpace.of(self.model, self.identity)
+
+        def closed(expression: Array) -> NDArray[np.float64]:
+            return space.at_rest(expression.astype(np.float64), [USUAL_OPEN, USUAL_OPEN]).mean(0)
+
+        rest = closed(pictured)
+        if len(known):
+            share = len(known) / (len(known) + _FRAMES_TO_KNOW)
+            rest = rest + share * (closed(fit_clip(np.stack(known), self.model).expression) - rest)
+        return np.asarray(rest, np.float32)
 
 
 class SpokenFace:
@@ -74,7 +92,7 @@ class SpokenFace:
 
     def __call__(self, spoken: Spoken) -> Mesh:
         """The mesh ``float32 [478, 3]`` of one frame."""
-        return self._mesh(self._rest + spoken.expression, spoken.camera, spoken.gaze)
+        return self._mesh(self._sitter.usual + spoken.expression, spoken.camera, spoken.gaze)
 
     def _mesh(self, expression: Array, camera: Array, gaze: Array) -> Mesh:
         points = self._sitter.model.points(camera, self._sitter.identity, expression)
@@ -107,7 +125,7 @@ class NewLips:
         fit = fit_clip(mesh[None], model)
         camera = fit.camera[0]
         seen = model.points(camera, sitter.identity, fit.expression[0])
-        spoken = model.points(camera, sitter.identity, sitter.rest + expression)
+        spoken = model.points(camera, sitter.identity, sitter.usual + expression)
         # What the model misses of a jaw or a cheek is the person's and stays; between lips it would be a gap.
         missed = mesh[:SKIN_POINTS] - seen
         missed[:, 2] = 0

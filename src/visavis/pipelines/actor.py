@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -15,10 +15,12 @@ from visavis.audio.window import SoundWindow
 from visavis.core.closing import Closing
 from visavis.face.align import Crop, crop_for
 from visavis.face.fitting import fit_clip
+from visavis.face.model3d import load_face_model
 from visavis.face.types import Face
 from visavis.media.reader import SoundReader, VideoReader
 from visavis.motion import camera
 from visavis.motion.kind import Mesh
+from visavis.motion.speech.rest import FaceSpace
 from visavis.motion.speech.spoken import REST_CAMERA
 from visavis.motion.spoken_face import reposed
 from visavis.pipelines.analyse import Analyser
@@ -110,20 +112,36 @@ def camera_of(mesh: Mesh) -> Array:
     return fit_clip(mesh[None]).camera[0]
 
 
-def rhythm_in(path: Path, speaker: Speaks, which: int = 0) -> Rhythmic:
-    """How a person moves the head in speaking, by the first three seconds of a clip.
+class Beginning:
+    """The first three seconds of a clip in which somebody is seen: how that person moves.
 
     Args:
         path: a video; one without sound counts as one of silence.
-        speaker: who is to move like that.
         which: which face, 0 for the largest.
+
+    Attributes:
+        meshes: ``float32 [478, 3]`` each, every 40 ms, in [-1, 1] over the face's crop.
     """
-    hears = speaker.hears
-    with Actor(path, which) as actor, SoundReader(path, hears.rate_hz) as chunks:
-        skipped = int(actor.first_seen / STEP)
-        meshes = list(islice(actor.meshes(), skipped, skipped + _REFERENCE_FRAMES))
-        sound = SoundWindow(chunks, hears)
-        heard = np.stack([sound.at((skipped + number) * STEP) for number in range(len(meshes))])
+
+    def __init__(self, path: Path, which: int = 0) -> None:
+        self._path = path
+        with Actor(path, which) as actor:
+            self._skipped = int(actor.first_seen / STEP)
+            self.meshes = list(islice(actor.meshes(), self._skipped, self._skipped + _REFERENCE_FRAMES))
+
+    def rhythm(self, speaker: Speaks) -> Rhythmic:
+        """How the person moves in speaking, for a speaker that is to move like that."""
+        hears = speaker.hears
+        with SoundReader(self._path, hears.rate_hz) as chunks:
+            sound = SoundWindow(chunks, hears)
+            heard = np.stack([sound.at((self._skipped + number) * STEP) for number in range(len(self.meshes))])
+        return rhythm_of(self.meshes, heard, speaker)
+
+
+def rhythm_of(meshes: Sequence[Mesh], heard: Array, speaker: Speaks) -> Rhythmic:
+    """How somebody moves, by meshes ``[478, 3]`` every 40 ms and what is heard ``[T, n]`` of each."""
     if len(meshes) == 1:  # one picture of a head says that it is still
-        meshes, heard = meshes * 2, np.repeat(heard, 2, 0)
-    return speaker.rhythm_of(fit_clip(np.stack(meshes)).camera, heard)
+        meshes, heard = [*meshes, *meshes], np.repeat(heard, 2, 0)
+    fit = fit_clip(np.stack(meshes))
+    opened = FaceSpace.of(load_face_model(), fit.identity).opened(fit.expression.astype(np.float64))
+    return speaker.rhythm_of(fit.camera, heard, np.asarray(opened, np.float32))

@@ -14,7 +14,7 @@ from visavis.motion.speech.speaker import Rhythm, Speaker
 from visavis.motion.speech.spoken import Spoken
 
 Array = NDArray[np.float32]
-#: How a person's head moves in speaking, from :meth:`Speaks.rhythm_of`; None where nothing tells it.
+#: How a person moves in speaking, from :meth:`Speaks.rhythm_of`; None where nothing tells it.
 Rhythmic = Rhythm | None
 
 
@@ -32,8 +32,14 @@ class Speaks(Protocol):
     def hears(self) -> SoundFeature:
         """What it takes of the sound around each frame."""
 
-    def rhythm_of(self, cameras: Array, heard: Array) -> Rhythmic:
-        """The rhythm of a reference clip: cameras ``float32 [T, 6]`` and what is heard of each frame."""
+    def rhythm_of(self, cameras: Array, heard: Array, opened: Array | None = None) -> Rhythmic:
+        """The rhythm of a reference clip.
+
+        Args:
+            cameras: ``float32 [T, 6]``.
+            heard: ``float32 [T, *hears.shape]``.
+            opened: ``float32 [T]``, how wide the mouth is open; None where nobody looked.
+        """
 
     def speaking(self, identity: Array, *, rhythm: Rhythmic = None, seed: int = 0, head: bool = True) -> Voice:
         """Begin to speak as a person of that identity ``float32 [n_id]``."""

@@ -23,7 +23,7 @@ from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
 from visavis.motion.amounts import UNCHANGED, Amounts
 from visavis.motion.spoken_face import Sitter
 from visavis.nn.engine import Engine
-from visavis.pipelines.actor import Actor, rhythm_in
+from visavis.pipelines.actor import Actor, Beginning
 from visavis.pipelines.files import Progress, ReenactReport, peak_rss_mb
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
@@ -42,8 +42,8 @@ class TalkOptions:
 
     Attributes:
         model: name or path of weights.
-        reference: clip whose first three seconds say how the head moves; None takes the portrait's own where it is a
-            clip, and a learned rhythm that the seed picks where it is a picture.
+        reference: clip whose first three seconds say how the head moves and how wide the mouth opens; None takes the
+            portrait's own where it is a clip, and a learned rhythm that the seed picks where it is a picture.
         head: whose head moves, as a video; None the speech's.
         still: whether the head rests.
         expression: whose face moves, as a video; None the speech's.
@@ -124,7 +124,8 @@ def talk_file(
         check_speaks(generator)
         stills = find_source(portrait, options.face, generator.references.most)
         crop, observed = observe_sources(stills, generator, options.crop)
-        sitter = Sitter([crop.to_crop(stills[0].face.mesh)])
+        own = None if is_picture(portrait) else Beginning(portrait, options.face)
+        sitter = Sitter([crop.to_crop(stills[0].face.mesh)], () if own is None else own.meshes)
         head, expression = (
             None if path is None else stack.enter_context(Actor(path)) for path in (options.head, options.expression)
         )
@@ -132,7 +133,7 @@ def talk_file(
         performance = Performance(
             speaker,
             sitter,
-            rhythm=_rhythm(portrait, speaker, options),
+            rhythm=_rhythm(own, speaker, options),
             seed=options.seed,
             head=head,
             still=options.still,
@@ -186,13 +187,12 @@ def _rest(person: TalkingPerson, speech: Path) -> Iterator[Frame]:
     yield from person.finish()
 
 
-def _rhythm(portrait: Path, speaker: Speaks, options: TalkOptions) -> Rhythmic:
-    """Of the reference, or of the portrait where it is a clip; None where nothing tells it or nobody asks."""
-    if options.still or options.head is not None:
+def _rhythm(own: Beginning | None, speaker: Speaks, options: TalkOptions) -> Rhythmic:
+    """Of the reference, or of the portrait where it is a clip; None where nothing tells it, or neither is asked for."""
+    if options.expression is not None and (options.still or options.head is not None):
         return None
-    if options.reference is not None:
-        return rhythm_in(options.reference, speaker)
-    return None if is_picture(portrait) else rhythm_in(portrait, speaker, options.face)
+    told = own if options.reference is None else Beginning(options.reference)
+    return None if told is None else told.rhythm(speaker)
 
 
 def from_zero(sound: SoundReader) -> Iterator[Samples]:

@@ -17,7 +17,7 @@ from visavis.media.still import is_picture
 from visavis.motion.amounts import Amounts
 from visavis.motion.spoken_face import Sitter
 from visavis.nn.engine import Engine
-from visavis.pipelines.actor import rhythm_in
+from visavis.pipelines.actor import Beginning
 from visavis.pipelines.door import seen_in
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
@@ -33,7 +33,8 @@ class Talker:
         portrait: a frame that shows the person's face, or the path of a picture or a clip; of a clip, the frame among
             its first ten seconds that can be animated best.
         model: name or path of weights.
-        reference: clip whose first three seconds say how the head moves; a portrait's own where it is a clip.
+        reference: clip whose first three seconds say how the head moves and how wide the mouth opens; a portrait's own
+            where it is a clip.
         head: whether the head moves.
         amounts: how much of the movement counts, as ``head=0.7,lips=1.2,blink=1``.
         seed: of blinks, gaze, and the head's rhythm where no clip tells it.
@@ -60,21 +61,22 @@ class Talker:
         engine: Engine | None = None,
         speaker: Speaks | None = None,
     ) -> None:
-        told = Amounts.parse(amounts)
+        counted = Amounts.parse(amounts)
         generator = load_generator(model, engine)
         check_speaks(generator)
+        own: Beginning | None = None
         if isinstance(portrait, Frame):
             seen = [seen_in(portrait, face)]
         else:
             seen = find_source(Path(portrait), face, generator.references.most)
-            if reference is None and not is_picture(Path(portrait)):
-                reference = portrait
+            own = None if is_picture(Path(portrait)) else Beginning(Path(portrait), face)
         speaker = speaker or load_speaker()
         square, observed = observe_sources(seen, generator, crop)
-        rhythm = None if reference is None or not head else rhythm_in(Path(reference), speaker)
-        sitter = Sitter([square.to_crop(seen[0].face.mesh)])
+        told = own if reference is None else Beginning(Path(reference))
+        rhythm = None if told is None else told.rhythm(speaker)
+        sitter = Sitter([square.to_crop(seen[0].face.mesh)], () if own is None else own.meshes)
         performance = Performance(speaker, sitter, rhythm=rhythm, seed=seed, still=not head)
-        self._person = TalkingPerson(generator, observed, performance, speaker, told)
+        self._person = TalkingPerson(generator, observed, performance, speaker, counted)
         self._size = generator.size
         self._ended = False
 

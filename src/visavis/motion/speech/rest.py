@@ -44,6 +44,10 @@ class FaceSpace:
         """See :mod:`visavis.face.measures`."""
         return self.space.measures
 
+    def opened(self, shape: Array) -> Array:
+        """How wide mouths of faces ``[..., n_exp]`` are open ``[...]``: mean gap of the lips, in the model's units."""
+        return np.asarray(self.measures(shape)[..., LIPS].mean(-1))
+
     def at_rest(self, shape: Array, opened: Sequence[float]) -> Array:
         """Faces ``[..., n_exp]`` with lips closed and lids ``opened``, right and left, as usual."""
         wanted = np.concatenate([np.zeros(LIPS.stop), *(gap * LID_PROFILE for gap in opened)])

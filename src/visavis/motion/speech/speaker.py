@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visavis.face.measures import BROWS, LEFT_LIDS, LIPS, OTHERS, RIGHT_LIDS
+from visavis.face.measures import LIPS
 from visavis.face.model3d import FaceModel, load_face_model
 from visavis.motion.limits import softened
-from visavis.motion.openings import USUAL_OPEN, USUAL_SHUT
 from visavis.motion.speech.config import SpeakerConfig
 from visavis.motion.speech.heard import SpeakerSound
 from visavis.motion.speech.idle import Idle
-from visavis.motion.speech.network import FAMILY, QUANTILES, SpeakerNetwork
+from visavis.motion.speech.mouth import Mouth, width_of
+from visavis.motion.speech.network import FAMILY, SpeakerNetwork
 from visavis.motion.speech.phi import HEAD_SCALE, REFERENCE_FRAMES, in_head_units, moved, spectrum
-from visavis.motion.speech.rest import LID_PROFILE, FaceSpace
+from visavis.motion.speech.rest import FaceSpace
 from visavis.motion.speech.spoken import REST_CAMERA, Spoken
 from visavis.motion.speech.sway import Sway
 from visavis.nn.denormals import denormals_flushed
@@ -29,30 +29,26 @@ from visavis.weights.store import resolve
 Array = NDArray[np.float32]
 PACKAGED_NAME = "speaker-25"
 
-#: How far openings are stretched from the predicted range, which is narrow, to that of real mouths: wide ones so far,
-#: and narrow ones, down from a median opening, the more the narrower, so that lips that touch do.
-WIDENED = 0.3
 #: Of a camera: kept up to here, and most. Turns in radians; a head that rests does not leave its crop.
 _FREE = np.array([0.10, 0.10, 0.06, 0.16, 0.22, 0.14])
 _MOST = np.array([0.18, 0.18, 0.12, 0.30, 0.40, 0.26])
-#: Beyond so many standard deviations no coefficient goes.
-_FARTHEST = 4.0
 _OPEN, _PACE = 0.03, 0.15
 _BEGIN_FRAMES = 25
 _REFERENCE_HOP = 32
-_SLACK = 4e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Rhythm:
-    """How a head moves with its speech.
+    """How somebody moves with their speech.
 
     Attributes:
-        code: ``float32 [code]``, from which :class:`visavis.motion.speech.phi.RhythmEncoder` makes the weights of a
-            layer.
+        code: ``float32 [code]``, of the head, from which :class:`visavis.motion.speech.phi.RhythmEncoder` makes the
+            weights of a layer.
+        width: of the mouth's openings, over other people's.
     """
 
     code: Array
+    width: float = 1.0
 
 
 class Speaker:
@@ -80,13 +76,15 @@ class Speaker:
         """
         return cls(load_network(resolve(name), FAMILY, SpeakerConfig, SpeakerNetwork))
 
-    def rhythm_of(self, cameras: Array, heard: Array) -> Rhythm:
+    def rhythm_of(self, cameras: Array, heard: Array, opened: Array | None = None) -> Rhythm:
         """The rhythm of a reference clip; of a long one the mean of its parts.
 
         Args:
             cameras: ``float32 [T, 6]`` at 25 fps, as :func:`visavis.face.fitting.fit_clip` gives them; fewer than 64
                 frames are seen forwards and backwards.
             heard: ``float32 [T, *hears.shape]``.
+            opened: ``float32 [T]``, how wide the mouth is open (:meth:`visavis.motion.speech.rest.FaceSpace.opened`);
+                None where nobody looked.
         """
         if len(cameras) < 2 or len(cameras) != len(heard):
             raise ValueError(f"a rhythm needs 2 frames or more and their sound, not {len(cameras)} and {len(heard)}")
@@ -97,7 +95,18 @@ class Speaker:
             sound = spectrum(torch.from_numpy(np.asarray(heard, np.float32)))[torch.from_numpy(at)]
             parts = [part.unfold(0, REFERENCE_FRAMES, _REFERENCE_HOP).transpose(1, 2) for part in (head, sound)]
             code = self.network.phi.encoder(*parts).mean(0)
-        return Rhythm(np.asarray(code.numpy()))
+        width = 1.0 if opened is None else width_of(self.network, self._foretold(heard), opened)
+        return Rhythm(np.asarray(code.numpy()), width)
+
+    def _foretold(self, heard: Array) -> NDArray[np.float64]:
+        """Openings of the mouth ``[T]`` as Psi predicts them for nobody in particular."""
+        nobody = np.zeros(self.network.config.identity, np.float32)
+        with torch.inference_mode():
+            said = self.network.change(
+                torch.from_numpy(np.asarray(heard, np.float32))[None], torch.from_numpy(nobody)[None]
+            )
+        rows = FaceSpace.of(self.model, nobody).measures.rows[LIPS]
+        return np.asarray(said[0].double().numpy() @ rows.mean(0))
 
     def speaking(self, identity: Array, *, rhythm: Rhythm | None = None, seed: int = 0, head: bool = True) -> Speaking:
         """Begin to speak.
@@ -134,7 +143,7 @@ class Speaking:
             self._layer = network.phi.encoder.layer(torch.from_numpy(np.asarray(rhythm.code, np.float32))[None])
         self._sway = Sway(np.random.default_rng([seed, 0]))
         self._idle = Idle({name: table.numpy() for name, table in network.idle().items()}, seed)
-        self._mouth = _Mouth(speaker.model, identity, network)
+        self._mouth = Mouth(speaker.model, identity, network, rhythm.width)
         self._frames, self._speech = 0, 0.0
 
     def next(self, heard: Array | None) -> Spoken:
@@ -173,42 +182,6 @@ class Speaking:
         head = head * share**2 * (3 - 2 * share)
         bent = [np.sign(x) * softened(abs(x), free, most) for x, free, most in zip(head, _FREE, _MOST, strict=True)]
         return np.array(bent)
-
-
-class _Mouth:
-    """From what Psi says to an expression: the mouth as wide as mouths are, lids and brows as idle motion has them."""
-
-    def __init__(self, model: FaceModel, identity: Array, network: SpeakerNetwork) -> None:
-        space = FaceSpace.of(model, identity).space
-        self._most = _FARTHEST * model.expression_scale.astype(np.float64)
-        held = np.zeros(OTHERS.stop, bool)
-        for part in (LIPS, RIGHT_LIDS, LEFT_LIDS, BROWS, [OTHERS.start]):
-            held[part] = True
-        self._rows = space.measures.rows[held]
-        along = space.spread @ self._rows.T
-        self._along = along @ np.linalg.inv(self._rows @ along + _SLACK**2 * np.eye(len(self._rows)))
-        predicted, real = (table.double().numpy() for table in (network.predicted, network.real))
-        self._from = np.maximum.accumulate(predicted) + 1e-9 * np.arange(len(predicted))
-        share = WIDENED + (1 - WIDENED) * np.clip(1 - 2 * np.array(QUANTILES), 0, 1)
-        wide = (1 - share) * self._from + share * np.maximum.accumulate(real)
-        self._to = np.maximum.accumulate(np.maximum(wide, 0))
-
-    def __call__(self, change: Array, lids: float, brows: NDArray[np.float64]) -> tuple[Array, float]:
-        """Change ``[n_exp]``, and how wide the mouth is open."""
-        shape = np.clip(change.astype(np.float64), -self._most, self._most)
-        measured = self._rows @ shape
-        gaps = np.maximum(measured[LIPS], 0)
-        opening = self.opened(float(measured[LIPS].mean()))
-        wanted = measured.copy()
-        wanted[LIPS] = gaps * (opening / max(float(gaps.mean()), 1e-6)) if gaps.any() else opening
-        wanted[RIGHT_LIDS] = wanted[LEFT_LIDS] = -(USUAL_OPEN - USUAL_SHUT) * (1 - lids) * LID_PROFILE
-        wanted[LEFT_LIDS.stop + 1 :] = brows  # after the mouth's width, which stays Psi's
-        return (shape + self._along @ (wanted - measured)).astype(np.float32), opening
-
-    def opened(self, predicted: float) -> float:
-        """An opening as wide as real ones are where the predicted one is as wide as predicted ones are."""
-        last = self._from[-1]
-        return float(np.interp(predicted, self._from, self._to)) + max(predicted - last, 0.0)
 
 
 def _pushed(line: deque[Tensor], item: Tensor) -> None:
