@@ -75,7 +75,8 @@ class Trainer:
         if config.compile:
             for part in task.network.children():
                 part.compile()
-        self.optimiser = self._adam(task.network.parameters())
+        self._frozen = [task.network.get_submodule(name).requires_grad_(False) for name in config.frozen]
+        self.optimiser = self._adam([weight for weight in task.network.parameters() if weight.requires_grad])
         self._learner = machine.setup(_Learner(task))
         self.judge_optimiser: torch.optim.Adam | None = None
         if task.judge is not None:
@@ -102,6 +103,8 @@ class Trainer:
     def step(self, parts: Sequence[TensorBatch]) -> dict[str, Tensor]:
         """Learn from the batches of :meth:`numbers`; returns the weighted losses, detached, as their mean."""
         network = self.task.network.train()
+        for part in self._frozen:
+            part.eval()
         self.task.done = self.pace.done(self.steps_done)
         self._set_learning_rate()
         self.optimiser.zero_grad(set_to_none=True)
