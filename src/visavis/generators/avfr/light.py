@@ -101,9 +101,15 @@ class LightDecoder(nn.Module):
         x = self.at_quarter(F.relu(self.join(enc_dec)))
         deep = self.at_eighth(F.relu(self.down(x)))
         x = self.merged(x + F.pixel_shuffle(self.up_eighth(deep), 2))
-        beside = [*identity, F.pixel_unshuffle(torch.cat([warped, person], 1), 2)]
+        beside = [*identity, F.pixel_unshuffle(warped, 2), F.pixel_unshuffle(person, 2)]
         drawing = F.pixel_shuffle(enc_dec[:, self._drawing], 2)
         x = F.pixel_shuffle(self.up_quarter(x), 2) + self.join_half(torch.cat([*beside, drawing], 1))
-        made = F.pixel_shuffle(self.out(F.relu(self.at_half(F.relu(x)))), 2).float()
-        logits = torch.cat([torch.zeros_like(made[:, :1]), made[:, _MADE:]], 1)
-        return made[:, :_MADE].sigmoid(), logits.softmax(1)
+        x = F.relu(self.at_half(F.relu(x)))
+        shares = self._unfolded(x, slice(4 * _MADE, None))
+        shares = torch.cat([torch.zeros_like(shares[:, :1]), shares], 1).softmax(1)
+        return self._unfolded(x, slice(4 * _MADE)).sigmoid(), shares
+
+    def _unfolded(self, x: Tensor, channels: slice) -> Tensor:
+        """Some channels of the last convolution, at S. In parts: to cut its result in two takes longer on a CPU."""
+        assert self.out.bias is not None
+        return F.pixel_shuffle(F.conv2d(x, self.out.weight[channels], self.out.bias[channels], padding=1), 2).float()

@@ -183,14 +183,12 @@ class AvfrNetwork(nn.Module):
                 channels_last(sample(x.float(), grids.get(x.shape[2], resize_grid(grid, x.shape[2:]))))
                 for x in identity
             )
-        layers = still.picture if still.person is None else torch.cat([still.picture, still.person], 1)
-        moved = sample(layers, fine)  # together: where a pixel comes from is worked out once
         return Moved(
             grid=grid,
             mask=mask,
             enc_motion=sample(still.features.float(), grid) * occlusion,
-            warped=moved[:, :3],
-            person=None if still.person is None else moved[:, 3:],
+            warped=sample(still.picture, fine),
+            person=None if still.person is None else sample(still.person, fine),
             identity=identity,
         )
 
