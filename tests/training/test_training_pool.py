@@ -14,7 +14,7 @@ from made import made_shards, tiny_mesh
 from visavis.core.errors import ConfigError
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
-from visavis.training.config import TrainConfig, read_config
+from visavis.training.config import TrainConfig, from_values, read_config
 from visavis.training.run import train
 from visavis.training.start import find_start
 from visavis.training.tasks.avfr import AvfrDrawn, AvfrTask
@@ -124,7 +124,7 @@ def test_a_teacher_shows_what_its_weights_make_of_a_pair(config: Path, shards: P
     task = task_of(settings_of(config, weights), shards)
     batch = task.whole(task.batch(0, 2))
     drawn = task.draw(task.network, batch)
-    assert isinstance(drawn, AvfrDrawn) and drawn.taught is not None
+    assert isinstance(drawn, AvfrDrawn) and drawn.taught is not None and drawn.taught.picture is not None
     generator = AvfrGenerator(AvfrConfig.tiny())
     generator.network.load_state_dict(load(weights).tensors)
     network = generator.network.eval()
@@ -135,6 +135,14 @@ def test_a_teacher_shows_what_its_weights_make_of_a_pair(config: Path, shards: P
         shown = network.render(still, driving, batch.driving_prior[:, :1], batch.mel)
     assert (drawn.taught.picture - shown.picture).abs().max() < 4e-3
     assert (drawn.taught.grid - shown.grid).abs().max() < 1e-4
+
+
+def test_a_teacher_need_not_draw_where_its_motion_alone_counts(config: Path, shards: Path, weights: Path):
+    task = task_of(settings_of(config, weights, "losses.teacher=0"), shards)
+    batch = task.whole(task.batch(0, 2))
+    drawn = task.draw(task.network, batch)
+    assert isinstance(drawn, AvfrDrawn) and drawn.taught is not None and drawn.taught.picture is None
+    assert {"teacher_grid"} == {name for name in task.terms(drawn, batch, 0) if name.startswith("teacher")}
 
 
 def test_a_pool_holds_so_many_pairs_of_so_many_sources(config: Path, shards: Path, weights: Path):
@@ -150,9 +158,14 @@ def test_a_pool_holds_so_many_pairs_of_so_many_sources(config: Path, shards: Pat
         assert len({(by_number[n].clip, by_number[n].source) for n in range(first, first + 3)}) == 1
 
 
-def test_what_cannot_be_kept_is_refused(config: Path, shards: Path, weights: Path):
+def test_what_cannot_be_kept_is_refused(config: Path, shards: Path, weights: Path, tmp_path: Path):
+    out = tmp_path / "run"
     with pytest.raises(ConfigError, match="'frozen' lacks appearance, identity"):
         task_of(settings_of(config, weights, 'frozen=["detector", "motion.hourglass"]'), shards)
+    with pytest.raises(ConfigError, match="task 'keypoint' draws new samples for ever"):
+        from_values({"task": "keypoint", "pool": 3, "model": {"preset": "tiny"}})
+    with pytest.raises(ConfigError, match="'frozen' names no part of the network: 'eyes'"):
+        train(config, shards, ["pool=0", "teacher=", 'frozen=["eyes"]', f"start_from={weights}"], out=out, device="cpu")
     with pytest.raises(ConfigError, match="'teacher' needs a 'pool'"):
         settings_of(config, weights, "pool=0")
     with pytest.raises(ConfigError, match=r"its network has .* and \[model\] says"):

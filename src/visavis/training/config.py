@@ -171,6 +171,8 @@ def from_values(values: Mapping[str, Any]) -> TrainConfig:
     task = task_class(str(values.get("task", "avfr")))
     plain = {key: value for key, value in values.items() if key not in _TABLES}
     config = build(TrainConfig, plain)
+    if config.pool and not task.pools:
+        raise ConfigError(f"'pool': task '{config.task}' draws new samples for ever")
     losses: Any = build(task.losses_class, _table(values, "losses"), "losses.")
     for name, value in asdict(losses).items():
         if isinstance(value, (int, float)) and value < 0:

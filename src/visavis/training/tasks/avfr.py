@@ -31,6 +31,7 @@ class AvfrTask(PairTask):
 
     family = "avfr"
     model_class = AvfrConfig
+    pools = True
     presets: ClassVar[Mapping[str, Callable[[], Any]]] = {
         "compact256": AvfrConfig.compact256,
         "paper256": AvfrConfig.paper256,
@@ -98,12 +99,13 @@ class AvfrTask(PairTask):
         """Those of the base, and what a teacher shows."""
         losses, weights = super().terms(drawn, batch, step), self.config.losses
         if isinstance(drawn, AvfrDrawn) and drawn.taught is not None:
-            shown = drawn.taught.picture
-            picture = weights.l1 * pyramid_l1(drawn.picture, shown, batch.weight)
-            picture = picture + weights.gradient * gradient_l1(drawn.picture, shown, batch.weight)
-            losses["teacher"] = weights.teacher * picture
             pixels = drawn.grid.shape[1] / 2 * FOLD
             losses["teacher_grid"] = weights.teacher_grid * pixels * (drawn.grid - drawn.taught.grid).abs().mean()
+            shown = drawn.taught.picture
+            if shown is not None:
+                picture = weights.l1 * pyramid_l1(drawn.picture, shown, batch.weight)
+                picture = picture + weights.gradient * gradient_l1(drawn.picture, shown, batch.weight)
+                losses["teacher"] = weights.teacher * picture
         return losses
 
 
@@ -126,11 +128,11 @@ def _keeping(config: TrainConfig, pairs: Pairs, network: nn.Module) -> Kept:
     if learning:
         raise ConfigError(f"a 'pool' keeps what frozen parts make of a pair: 'frozen' lacks {', '.join(learning)}")
     if not config.teacher:
-        return Kept(network, pairs, None)
+        return Kept(network, pairs)
     teacher = load_generator(config.teacher, Engine("cpu", "fp32", torch.get_num_threads()))
     if not isinstance(teacher, AvfrGenerator):
         raise ConfigError(f"teacher '{config.teacher}': is of family '{teacher.family}', not 'avfr'")
-    return Kept(network, pairs, teacher)
+    return Kept(network, pairs, teacher, pictures=config.losses.teacher > 0)
 
 
 def _holds(network: nn.Module, name: str) -> bool:

@@ -26,10 +26,10 @@ FROZEN = ("detector", "motion.hourglass", "appearance", "identity")
 
 @dataclass(frozen=True)
 class Taught:
-    """What a teacher makes of a pair: its picture ``[B, 3, S, S]`` in [0, 1], and its dense motion."""
+    """What a teacher makes of a pair: its dense motion, and its picture ``[B, 3, S, S]`` in [0, 1] where it counts."""
 
-    picture: Tensor
     grid: Tensor
+    picture: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class _Pair:
     driving: KeypointMotion
     seen: Tensor
     offsets: Tensor
-    taught: tuple[Tensor, Tensor] | None
+    taught: Taught | None
 
 
 class Kept:
@@ -75,10 +75,13 @@ class Kept:
         network: whose parts :data:`FROZEN` do not change.
         pairs: with a pool.
         teacher: folded, or None.
+        pictures: whether the teacher's pictures count, which cost three times as much as its motion.
     """
 
-    def __init__(self, network: AvfrNetwork, pairs: Pairs, teacher: AvfrGenerator | None) -> None:
-        self._network, self._pairs, self._teacher = network, pairs, teacher
+    def __init__(
+        self, network: AvfrNetwork, pairs: Pairs, teacher: AvfrGenerator | None = None, *, pictures: bool = False
+    ) -> None:
+        self._network, self._pairs, self._teacher, self._pictures = network, pairs, teacher, pictures
         self._sources: dict[int, _Source] = {}
         self._made: dict[int, _Pair] = {}
 
@@ -118,7 +121,7 @@ class Kept:
         kept = looked[1][-2:] if network.config.light else looked[1]
         background = None if still.background is None else still.background.half()
         self._sources[number] = _Source((looked[0].half(), tuple(x.half() for x in kept)), background, motion)
-        taught = [None] * each if self._teacher is None else _taught(self._teacher.network, rows)
+        taught = [None] * each if self._teacher is None else _taught(self._teacher.network, rows, self._pictures)
         for pair, row, shown in zip(numbers, rows, taught, strict=False):
             driving = network.detect(row.driving, row.driving_prior, row.driving_mesh)
             seen, motions = network.motion.see(still, driving, network.carry(still, driving), _folded(row))
@@ -134,26 +137,29 @@ def _folded(batch: Batch) -> Tensor:
     return F.pixel_unshuffle(batch.driving_prior[:, :1], FOLD)
 
 
-def _taught(teacher: AvfrNetwork, rows: Sequence[Batch]) -> list[tuple[Tensor, Tensor] | None]:
-    """A teacher's picture ``uint8 [1, 3, S, S]`` and its grid, of pairs of one source."""
-    one, found = rows[0], list[tuple[Tensor, Tensor] | None]()
+def _taught(teacher: AvfrNetwork, rows: Sequence[Batch], pictures: bool) -> list[Taught | None]:
+    """What a teacher makes of pairs of one source; pictures as ``uint8``."""
+    one, found = rows[0], list[Taught | None]()
     source = teacher.detect(one.source, one.source_prior, one.source_mesh)
     still = teacher.encode(one.source, source, one.source_prior)
     for row in rows:
         driving = teacher.detect(row.driving, row.driving_prior, row.driving_mesh)
         folded, mel = _folded(row), row.mel if teacher.config.sound else None
         moved = teacher.move(still, driving, teacher.carry(still, driving), folded)
-        picture = teacher.decode(moved, folded, mel, still.background, still.small_background)
-        # An engine lends its results until it is called again.
-        found.append(((255 * picture).round().clamp(0, 255).byte(), moved.grid.clone()))
+        grid, picture = moved.grid.clone(), None  # an engine lends its results until it is called again
+        if pictures:
+            picture = teacher.decode(moved, folded, mel, still.background, still.small_background)
+            picture = (255 * picture).round().clamp(0, 255).byte()
+        found.append(Taught(grid, picture))
     return found
 
 
-def _shown(parts: Sequence[tuple[Tensor, Tensor]]) -> Taught | None:
+def _shown(parts: Sequence[Taught]) -> Taught | None:
     """What a teacher made of the pairs of a batch; None without one."""
     if not parts:
         return None
-    return Taught(_joined([picture for picture, _ in parts]) / 255, _joined([grid for _, grid in parts]))
+    pictures = [part.picture for part in parts if part.picture is not None]
+    return Taught(_joined([part.grid for part in parts]), _joined(pictures) / 255 if pictures else None)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
