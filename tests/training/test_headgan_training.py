@@ -212,7 +212,11 @@ def test_a_row_of_the_ablation_takes_a_step(path: Path, shards: Path, tmp_path: 
 def test_the_paper_s_weights_are_the_defaults():
     config = from_values({"task": "headgan"})
     paper = read_config(RECIPES / "headgan-paper-256.toml")
-    assert config.losses == paper.losses == HeadganLosses(50, 10, 50, 10, 30)
+    assert (
+        config.losses
+        == paper.losses
+        == HeadganLosses(l1=50, perceptual=10, warp_l1=50, warp_perceptual=10, temporal=30)
+    )
     assert config.judges == paper.judges
     assert config.judges["picture"].loss == config.judges["mouth"].loss == "hinge"
     assert config.judges["picture"].feature_matching == 10

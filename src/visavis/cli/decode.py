@@ -19,6 +19,7 @@ from visavis.cli.options import (
     Precision,
     PrecisionOption,
     Threads,
+    engine_of,
 )
 
 
@@ -64,7 +65,6 @@ def decode(
     as_json: Json = False,
 ) -> None:
     """Decode a call into a video with its sound."""
-    from visavis.nn.engine import Engine
     from visavis.pipelines.call.decode_file import decode_file
 
     with progress_bar("decode", "fps") as progress:
@@ -73,7 +73,7 @@ def decode(
             output,
             model=model,
             size=None if size is None else int(size.value),
-            engine=Engine(device.value, precision.value, threads, engine.value),
+            engine=engine_of(engine, device, precision, threads),
             force=force,
             between=between.value,
             enlarge=enlarge.value,

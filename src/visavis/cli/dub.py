@@ -18,6 +18,7 @@ from visavis.cli.options import (
     Precision,
     PrecisionOption,
     Threads,
+    engine_of,
 )
 
 
@@ -40,10 +41,9 @@ def dub(
     The result is as long as VIDEO: longer speech is cut, after shorter speech the mouth rests. Frames without a face
     stay as they are.
     """
-    from visavis.nn.engine import Engine
     from visavis.pipelines.dub import DubOptions, dub_file
 
-    options = DubOptions(model, face, seed, Engine(device.value, precision.value, threads, engine.value), force)
+    options = DubOptions(model, face, seed, engine_of(engine, device, precision, threads), force)
     with progress_bar("dub", "fps") as progress:
         report = dub_file(video, speech, output, options, progress)
     if as_json:

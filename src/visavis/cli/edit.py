@@ -18,6 +18,7 @@ from visavis.cli.options import (
     Precision,
     PrecisionOption,
     Threads,
+    engine_of,
 )
 
 
@@ -50,7 +51,6 @@ def edit(
     as_json: Json = False,
 ) -> None:
     """Turn the head of PORTRAIT, open its mouth, let it smile or blink, by numbers alone."""
-    from visavis.nn.engine import Engine
     from visavis.pipelines.edit import EditOptions, edit_file
 
     options = EditOptions(
@@ -61,7 +61,7 @@ def edit(
         paste_back=paste_back,
         crop=crop,
         face=face,
-        engine=Engine(device.value, precision.value, threads, engine.value),
+        engine=engine_of(engine, device, precision, threads),
         force=force,
     )
     with progress_bar("edit", "fps") as progress:

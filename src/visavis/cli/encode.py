@@ -19,6 +19,7 @@ from visavis.cli.options import (
     Precision,
     PrecisionOption,
     Threads,
+    engine_of,
 )
 
 
@@ -49,7 +50,6 @@ def encode(
     as_json: Json = False,
 ) -> None:
     """Encode VIDEO as a call: pivots and motion instead of pictures."""
-    from visavis.nn.engine import Engine
     from visavis.pipelines.call.encode_file import EncodeOptions, encode_file
     from visavis.pipelines.call.settings import CallSettings
 
@@ -59,7 +59,7 @@ def encode(
         settings=settings,
         audio=audio,
         face=face,
-        engine=Engine(device.value, precision.value, threads, engine.value),
+        engine=engine_of(engine, device, precision, threads),
         force=force,
     )
     with progress_bar("encode", "fps") as progress:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from visavis.nn.engine import Engine
 
 
 class Device(str, Enum):
@@ -47,3 +50,10 @@ Threads = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def engine_of(engine: EngineName, device: Device, precision: Precision, threads: int | None) -> Engine:
+    """What four options ask for together."""
+    from visavis.nn.engine import Engine
+
+    return Engine(device.value, precision.value, threads, engine.value)

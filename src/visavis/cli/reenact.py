@@ -19,6 +19,7 @@ from visavis.cli.options import (
     Precision,
     PrecisionOption,
     Threads,
+    engine_of,
 )
 
 
@@ -74,7 +75,6 @@ def reenact(
     """Animate the face of SOURCE by the video DRIVING and its sound."""
     from visavis.motion.amounts import Amounts, Edits
     from visavis.motion.kind import Mode
-    from visavis.nn.engine import Engine
     from visavis.pipelines.files import ReenactOptions, reenact_file
 
     options = ReenactOptions(
@@ -87,7 +87,7 @@ def reenact(
         crop=crop,
         source_face=face if source_face is None else source_face,
         driver_face=face if driver_face is None else driver_face,
-        engine=Engine(device.value, precision.value, threads, engine.value),
+        engine=engine_of(engine, device, precision, threads),
         force=force,
     )
     with progress_bar("reenact", "fps") as progress:

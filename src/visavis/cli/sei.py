@@ -18,6 +18,7 @@ from visavis.cli.options import (
     Precision,
     PrecisionOption,
     Threads,
+    engine_of,
 )
 from visavis.core.printable import printable
 
@@ -38,10 +39,9 @@ def write(
     as_json: Json = False,
 ) -> None:
     """Copy VIDEO with the motion of its face in messages; its pictures and sound stay as they are."""
-    from visavis.nn.engine import Engine
     from visavis.pipelines.sei.write_file import SeiOptions, write_sei
 
-    options = SeiOptions(model, face, Engine(device.value, precision.value, threads, engine.value), force)
+    options = SeiOptions(model, face, engine_of(engine, device, precision, threads), force)
     with progress_bar("sei", "fps") as progress:
         report = write_sei(video, output, options, progress)
     if as_json:

@@ -18,6 +18,7 @@ from visavis.cli.options import (
     Precision,
     PrecisionOption,
     Threads,
+    engine_of,
 )
 
 
@@ -55,7 +56,6 @@ def talk(
 ) -> None:
     """Let the person of PORTRAIT say what is said in SPEECH, with lips, head, eyes and blinks."""
     from visavis.motion.amounts import Amounts
-    from visavis.nn.engine import Engine
     from visavis.pipelines.talk import TalkOptions, talk_file
 
     options = TalkOptions(
@@ -69,7 +69,7 @@ def talk(
         paste_back=paste_back,
         crop=crop,
         face=face,
-        engine=Engine(device.value, precision.value, threads, engine.value),
+        engine=engine_of(engine, device, precision, threads),
         force=force,
     )
     with progress_bar("talk", "fps") as progress:

@@ -14,27 +14,21 @@ from torch import Tensor
 
 from visavis.audio.feature import SoundFeature
 from visavis.audio.speech import SIZE, SpeechFeatures
-from visavis.core.errors import ConfigError, FaceError
-from visavis.face.fitting import fit_clip
-from visavis.face.gaze import eye_triangles, with_irises
+from visavis.core.errors import ConfigError
+from visavis.face.gaze import eye_triangles
 from visavis.face.lids import Lids
 from visavis.face.lips import Lips
-from visavis.face.model3d import load_face_model
 from visavis.face.nmfc import landmark_colours, nmfc_colours
-from visavis.face.raster import rasterise
 from visavis.face.surface import draw_irises, face_motion, face_pictures
 from visavis.face.types import Observation
-from visavis.generators.base import Prior
 from visavis.generators.headgan.config import NAMED, HeadganConfig
 from visavis.generators.headgan.cost import gmac_of
 from visavis.generators.headgan.network import HeadganNetwork, Still
-from visavis.generators.network import NetworkGenerator, overlaid
-from visavis.motion.kind import Meshes
+from visavis.generators.morphable import MorphableGenerator
+from visavis.generators.network import overlaid
 from visavis.motion.layout import Motion
-from visavis.motion.morphable_kind import MorphableKind
 from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.graph import Graph
-from visavis.nn.pictures import grey_as_tensor
 
 Array = NDArray[np.float32]
 
@@ -54,7 +48,7 @@ class Prepared:
     skin: tuple[Lids | Lips, ...]
 
 
-class HeadganGenerator(NetworkGenerator[HeadganConfig, HeadganNetwork, Prepared]):
+class HeadganGenerator(MorphableGenerator[HeadganConfig, HeadganNetwork, Prepared]):
     """HeadGAN as a generator: identity, expression and camera of a 3D face drive it, and the last k of them.
 
     Args:
@@ -77,7 +71,6 @@ class HeadganGenerator(NetworkGenerator[HeadganConfig, HeadganNetwork, Prepared]
             raise ConfigError(f"'sound' must be 0 or the {SIZE} numbers that speech is heard as, not {config.sound}")
         super().__init__(config, network, engine)
         self.memory = config.memory
-        self.face = load_face_model()
         self._triangles = torch.from_numpy(self.face.triangles.astype(np.int64)).to(self.device)
         colours = landmark_colours(self.face) if config.landmarks else nmfc_colours(self.face)
         self._colours = torch.from_numpy(colours).to(self.device)
@@ -85,48 +78,16 @@ class HeadganGenerator(NetworkGenerator[HeadganConfig, HeadganNetwork, Prepared]
         self._drawn: dict[bytes, Tensor] = {}
 
     @cached_property
-    def kind(self) -> MorphableKind:
-        """Coefficients of the packaged 3D face."""
-
-        def shapes(meshes: Meshes) -> Array:
-            fit = fit_clip(np.stack(meshes), self.face)
-            return np.concatenate([np.broadcast_to(fit.identity, (len(meshes), len(fit.identity))), fit.expression], 1)
-
-        sizes = len(self.face.identity), len(self.face.expression)
-        return MorphableKind(*sizes, self.face, shapes, gaze=self.config.irises)
-
-    @property
-    def needs(self) -> frozenset[Prior]:
-        """The mesh, to which the 3D face is fitted; the segmentation too where the background is a layer."""
-        return frozenset({Prior.MESH, Prior.SEGMENTATION} if self.config.layers else {Prior.MESH})
-
-    @property
-    def needs_of_driver(self) -> frozenset[Prior]:
-        """The mesh."""
-        return frozenset({Prior.MESH})
-
-    @cached_property
     def hears(self) -> SoundFeature | None:
         """300 numbers of speech (section 3.2)."""
         return SpeechFeatures.load() if self.config.sound else None
-
-    def _analyse(self, observation: Observation) -> Motion:
-        """Fit the 3D face to one observation (section 3.1)."""
-        if observation.mesh is None:
-            raise FaceError("this model needs the face mesh of every frame it analyses")
-        return self.kind.of_mesh(observation.mesh)
 
     def _prepare(self, references: Sequence[Observation]) -> Prepared:
         """Encode the reference and its face picture."""
         source = references[0]
         vertices = self._vertices(self._analyse(source))
         face = self._pictures(self._seen(vertices)[:, None], vertices[None])
-        person = None
-        if self.config.layers:
-            if source.segmentation is None:
-                raise FaceError("this model needs the segmentation of the source")
-            person = grey_as_tensor(source.segmentation, self.device)
-        still = self.network.encode(self._picture(source), face, person)
+        still = self.network.encode(self._picture(source), face, self._person(source))
         skin = Lids(source.picture, vertices), Lips(source.picture, vertices)
         return Prepared(still, self._on_device(vertices), skin)
 
@@ -144,25 +105,12 @@ class HeadganGenerator(NetworkGenerator[HeadganConfig, HeadganNetwork, Prepared]
             picture = overlaid(picture, skin.patches(vertices[-1]))
         return picture
 
-    def _vertices(self, motion: Motion) -> Array:
-        """Equation 1, posed: ``float32 [468, 3]`` in [-1, 1], and with irises two more."""
-        points = self.face.points(motion["camera"], motion["identity"], motion["expression"])
-        return with_irises(points, motion["camera"], motion["gaze"]) if self.config.irises else points
-
     def _pictures(self, index: Tensor, vertices: Array) -> Tensor:
         """Face pictures ``[1, 3 k, r, r]`` of what is seen, ``int32 [1, k, r, r]``, of faces ``[k, V, 3]``."""
         faces = face_pictures(index, self._colours)
         if not self.config.irises:
             return faces
         return draw_irises(faces, index, torch.from_numpy(vertices)[None].to(self.device), self._eyes)
-
-    def _on_device(self, vertices: Array) -> Tensor:
-        return torch.from_numpy(vertices)[None].to(self.device)
-
-    def _seen(self, vertices: Array) -> Tensor:
-        """The triangle that is seen at each pixel, ``int32 [1, r, r]``."""
-        raster = rasterise(vertices, self.face.triangles, self.config.raster)
-        return torch.from_numpy(raster.index)[None].to(self.device)
 
     def _remembered(self, vertices: Array) -> Tensor:
         """The same, for faces that come again as the past of the frames that follow."""
