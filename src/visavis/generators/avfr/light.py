@@ -2,7 +2,8 @@
 
 What the source is known by is narrowed once a source (:class:`Narrow`), so that a frame carries few features along. The
 decoder is a small U of residual blocks at S/2, S/4 and S/8 without modulation: the driving mesh's drawing is one more
-input. Its last features are unfolded to S, as its picture and what that and the layers behind it count there.
+input. Its last features are unfolded to S: what its picture differs by from the moved source, and what it and the
+layers behind it count there. (A picture from nothing loses against the moved source at once and is never learned.)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from visavis.generators.avfr.config import FOLD, AvfrConfig
 
 _MADE = 3  # channels of the decoder's own picture, before the shares of the layers behind it
-_STARTS = (1.0, -3.0)  # initial logits of the moved source and of the background beside the decoder's 0
+_STARTS = (-1.0, -1.0)  # initial logits of the moved source and of the background beside the decoder's 0
 
 
 class Narrow(nn.Module):
@@ -80,8 +81,9 @@ class LightDecoder(nn.Module):
         self.at_half = _blocks(half, few)
         self.out = nn.Conv2d(half, 4 * (_MADE + len(_STARTS)), 3, padding=1)
         with torch.no_grad():
-            self.out.weight.mul_(0.2)
+            self.out.weight.mul_(0.05)
             assert self.out.bias is not None
+            self.out.bias.zero_()
             for number, logit in enumerate(_STARTS):
                 first = 4 * (_MADE + number)
                 self.out.bias[first : first + 4] = logit
@@ -107,7 +109,7 @@ class LightDecoder(nn.Module):
         x = F.relu(self.at_half(F.relu(x)))
         shares = self._unfolded(x, slice(4 * _MADE, None))
         shares = torch.cat([torch.zeros_like(shares[:, :1]), shares], 1).softmax(1)
-        return self._unfolded(x, slice(4 * _MADE)).sigmoid(), shares
+        return (warped + self._unfolded(x, slice(4 * _MADE))).clamp(0, 1), shares
 
     def _unfolded(self, x: Tensor, channels: slice) -> Tensor:
         """Some channels of the last convolution, at S. In parts: to cut its result in two takes longer on a CPU."""
