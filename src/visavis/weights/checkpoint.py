@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,8 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from visavis.core.aside import why_not, written_aside
-from visavis.core.errors import OutputError, WeightsError
+from visavis.core.config import build
+from visavis.core.errors import ConfigError, OutputError, WeightsError
 from visavis.core.strict_json import loads
+from visavis.weights.store import base_of
 
 _FORMAT = "visavis-1"
 _MOST_NAMED = 3
@@ -32,14 +34,45 @@ class Checkpoint:
     Attributes:
         family: which generator it is for, e.g. ``avfr``.
         config: the network's shape, as plain values.
-        meta: licence, training data, steps and the like.
-        tensors: the weights, in the precision of the file; or their shapes alone, on the device ``meta``.
+        meta: licence, training data, steps and the like; ``base`` names weights that these stand on, see :class:`Base`.
+        tensors: the weights, those of its base too, in the file's precision; or their shapes, on the device ``meta``.
     """
 
     family: str
     config: dict[str, Any]
     meta: dict[str, Any]
     tensors: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Base:
+    """Packaged weights that others stand on: some parts are theirs, and not stored a second time.
+
+    Attributes:
+        name: of the weights.
+        sha256: of their file, in hex.
+        parts: names of parts whose tensors are taken from there.
+    """
+
+    name: str
+    sha256: str
+    parts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, plain: object) -> Base:
+        """As ``base`` of a checkpoint's meta has it.
+
+        Raises:
+            ValueError: it is not of that form.
+        """
+        try:
+            return build(cls, cast(Mapping[str, Any], plain))
+        except (ConfigError, TypeError, AttributeError) as error:
+            raise ValueError(f"its 'base' is damaged: {error}") from error
+
+    def gives(self, tensor: str) -> bool:
+        """Whether a tensor is one of its parts'."""
+        return tensor.startswith(tuple(f"{part}." for part in self.parts))
 
 
 def save(
@@ -102,15 +135,28 @@ def load(path: Path, *, tensors: bool = True) -> Checkpoint:
             if not isinstance(config, dict) or not isinstance(meta, dict):
                 raise WeightsError(f"{path}: is damaged; config and meta in its header must be tables")
             names = file.keys()
-            if tensors:
-                values = {name: file.get_tensor(name) for name in names}
-            else:
-                values = {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in names}
+            values = {name: _read(file, name, tensors) for name in names}
+        if "base" in meta:
+            values = {**_of_base(path, Base.of(meta["base"]), tensors), **values}
         return Checkpoint(header["family"], config, meta, values)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         # The first of torch's lines: it may add a trace of its own.
         why = str(error).partition("\n")[0][:200]
         raise WeightsError(f"{path}: is not a safetensors file, or is damaged or cut short ({why})") from error
+
+
+def _read(file: Any, name: str, numbers: bool) -> Tensor:
+    """One tensor, or its shape alone."""
+    if numbers:
+        return cast(Tensor, file.get_tensor(name))
+    return torch.empty(file.get_slice(name).get_shape(), device="meta")
+
+
+def _of_base(path: Path, base: Base, numbers: bool) -> dict[str, Tensor]:
+    """The tensors that weights have of the packaged ones that they stand on."""
+    with safe_open(str(base_of(path, base.name, base.sha256)), framework="pt") as file:
+        names = [name for name in file.keys() if base.gives(name)]  # noqa: SIM118  (a file, no mapping)
+        return {name: _read(file, name, numbers) for name in names}
 
 
 def check_header(path: Path) -> None:
