@@ -31,9 +31,10 @@ from visavis.generators.rhythmic.projection import PositionMaps, chosen, frontal
 from visavis.motion.kind import Meshes
 from visavis.motion.layout import Motion
 from visavis.motion.morphable_kind import MorphableKind
+from visavis.nn.arrays import on_host
 from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.graph import Graph
-from visavis.nn.pictures import grey_as_tensor
+from visavis.nn.pictures import Picture, grey_as_tensor
 
 Array = NDArray[np.float32]
 
@@ -144,14 +145,14 @@ class RhythmicGenerator(NetworkGenerator[RhythmicConfig, RhythmicNetwork, Prepar
             raise FaceError("this model needs the segmentation of the source")
         return torch.stack([grey_as_tensor(mask, self.device) for mask in masks if mask is not None], 1)
 
-    def _render(self, person: Prepared, motions: Sequence[Motion], sound: Array | None) -> Tensor:
+    def _render(self, person: Prepared, motions: Sequence[Motion], sound: Array | None) -> Picture:
         """Figure 2, from p_t and h_t on; no sound is heard."""
         vertices = self._vertices(motions[-1])
         camera = self._on_device(motions[-1]["camera"])
         aim = self.aimer.aim(
             self._seen(vertices), self._on_device(vertices), camera, person.vertices, person.cameras, mesh=person.mesh
         )
-        picture = self.network.picture(person.still, aim).float()
+        picture = on_host(self.network.picture(person.still, aim))
         for skin in person.skin:
             picture = overlaid(picture, skin.patches(vertices))
         return picture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from visavis.motion.speech.idle import Idle
 from visavis.motion.speech.network import FAMILY, QUANTILES, SpeakerNetwork
 from visavis.motion.speech.phi import HEAD_SCALE, REFERENCE_FRAMES, in_head_units, moved, spectrum
 from visavis.motion.speech.rest import LID_PROFILE, FaceSpace
-from visavis.motion.speech.spoken import REST_CAMERA, Spoken
+from visavis.motion.speech.spoken import REST_CAMERA, Rhythm, Spoken
 from visavis.motion.speech.sway import Sway
 from visavis.nn.denormals import denormals_flushed
 from visavis.weights.network import load_network
@@ -41,18 +40,6 @@ _OPEN, _PACE = 0.03, 0.15
 _BEGIN_FRAMES = 25
 _REFERENCE_HOP = 32
 _SLACK = 4e-3
-
-
-@dataclass(frozen=True, eq=False)
-class Rhythm:
-    """How a head moves with its speech.
-
-    Attributes:
-        code: ``float32 [code]``, from which :class:`visavis.motion.speech.phi.RhythmEncoder` makes the weights of a
-            layer.
-    """
-
-    code: Array
 
 
 class Speaker:

@@ -32,3 +32,15 @@ class Spoken:
     expression: Array
     camera: Array
     gaze: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Rhythm:
+    """How a head moves with its speech.
+
+    Attributes:
+        code: ``float32 [code]``, from which :class:`visavis.motion.speech.phi.RhythmEncoder` makes the weights of a
+            layer.
+    """
+
+    code: Array

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from visavis.generators.avfr.config import AvfrConfig
-from visavis.generators.avfr.mesh import MeshModel
+from visavis.generators.avfr.mesh_model import MeshModel
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.motion.keypoints import KeypointMotion
 from visavis.training.data.dataset import Batch
