@@ -85,7 +85,7 @@ def base_of(path: Path, name: str, digest: str) -> Path:
 
 
 def _checked(entry: Entry) -> Path:
-    from visavis.weights.checkpoint import sha256  # brings torch, which listing names does not need
+    from visavis.weights.checkpoint import sha256  # brings NumPy, which listing names does not need
 
     file = PACKAGED / entry.file
     if not file.is_file() or sha256(file) != entry.sha256:

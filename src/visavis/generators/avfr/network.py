@@ -17,10 +17,11 @@ from visavis.generators.avfr.config import FOLD, AvfrConfig
 from visavis.generators.avfr.decoder import Decoder
 from visavis.generators.avfr.encoders import AppearanceEncoder, IdentityEncoder
 from visavis.generators.avfr.light import LightDecoder, Narrow
-from visavis.generators.avfr.mesh import MeshModel
+from visavis.generators.avfr.mesh_model import MeshModel
 from visavis.generators.avfr.sound import QueryEncoder, SoundEncoder
 from visavis.generators.avfr.steps import Moved, Painted, Rendering, Still
-from visavis.motion.keypoints import KeypointDetector, KeypointMotion
+from visavis.motion.detector import KeypointDetector
+from visavis.motion.keypoints import KeypointMotion
 from visavis.nn.attention import AudioVisualAttention
 from visavis.nn.blocks import AntiAliasDownsample
 from visavis.nn.composite import blend, fill_behind
@@ -118,7 +119,6 @@ class AvfrNetwork(nn.Module):
             features=features,
             identity=identity,
             motion=motion,
-            mesh=self.mesh_model.controls(motion.mesh).points if motion.mesh is not None else None,
             drawing=F.pixel_unshuffle(prior[:, :1], FOLD) if config.mesh_motion and prior is not None else None,
             person=person,
             small_person=F.avg_pool2d(person, FOLD) if person is not None else None,
@@ -135,21 +135,6 @@ class AvfrNetwork(nn.Module):
             drawing: ``[B, 1, S, S]``, drawing of the driving motion's mesh.
             mel: ``[B, 1, *MEL_WINDOW.shape]`` in [0, 1]; None is silence.
         """
-        moved, folded, mel = self._begin(still, driving, drawing, mel)
-        painted = self.paint(moved, folded, mel, still.background, still.small_background)
-        return Rendering(
-            painted.picture, moved.warped, moved.grid, moved.mask, painted.attention, painted.layers, painted.shares
-        )
-
-    def picture(self, still: Still, driving: KeypointMotion, drawing: Tensor | None, mel: Tensor | None) -> Tensor:
-        """The picture of :meth:`render` alone: a step on the host, then the graphs :meth:`move` and :meth:`decode`."""
-        moved, folded, mel = self._begin(still, driving, drawing, mel)
-        return self.decode(moved, folded, mel, still.background, still.small_background)
-
-    def _begin(
-        self, still: Still, driving: KeypointMotion, drawing: Tensor | None, mel: Tensor | None
-    ) -> tuple[Moved, Tensor | None, Tensor | None]:
-        """The source moved, the drawing folded, and a sound."""
         if mel is None and self.config.sound:
             mel = still.small.new_zeros(still.small.shape[0], 1, *MEL_WINDOW.shape)
         folded = None
@@ -157,17 +142,21 @@ class AvfrNetwork(nn.Module):
             if drawing is None:
                 raise ValueError("this network needs the drawing of the driving mesh")
             folded = F.pixel_unshuffle(drawing, FOLD)
-        return self.move(still, driving, self.carry(still, driving), folded), folded, mel
+        moved = self.move(still, driving, self.carry(still, driving), folded)
+        painted = self.paint(moved, folded, mel, still.background, still.small_background)
+        return Rendering(
+            painted.picture, moved.warped, moved.grid, moved.mask, painted.attention, painted.layers, painted.shares
+        )
 
     def carry(self, still: Still, driving: KeypointMotion) -> Spline | None:
         """The mesh's candidate motion, a thin-plate warp; None without mesh motion.
 
-        No graph: a system of equations is solved, which other engines do not.
+        No graph: a system of equations is solved, which other engines do not. A generator has it solved by NumPy.
         """
-        if driving.mesh is None or still.mesh is None:
+        if driving.mesh is None or still.motion.mesh is None:
             return None
-        mesh = self.mesh_model.controls(driving.mesh)
-        return spline(mesh.points, still.mesh, stiffness=mesh.stiffness)
+        source, mesh = self.mesh_model.controls(still.motion.mesh), self.mesh_model.controls(driving.mesh)
+        return spline(mesh.points, source.points, stiffness=mesh.stiffness)
 
     def move(self, still: Still, driving: KeypointMotion, by_mesh: Spline | None, drawing: Tensor | None) -> Moved:
         """Dense motion, and all that it warps; the rest is as for :class:`CandidateMotion`."""

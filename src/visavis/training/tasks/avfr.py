@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from visavis.core.errors import ConfigError
 from visavis.generators.avfr.config import FOLD, AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
-from visavis.generators.avfr.mesh import MeshModel
+from visavis.generators.avfr.mesh_model import MeshModel
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.motion.keypoints import KeypointMotion
 from visavis.nn.engine import Engine
 from visavis.pipelines.load import load_generator
+from visavis.runtime.compiled import compile_graphs
 from visavis.training.config import TrainConfig
 from visavis.training.data.dataset import Batch, Pairs
 from visavis.training.losses import gradient_l1, pyramid_l1
@@ -129,9 +130,10 @@ def _keeping(config: TrainConfig, pairs: Pairs, network: nn.Module) -> Kept:
         raise ConfigError(f"a 'pool' keeps what frozen parts make of a pair: 'frozen' lacks {', '.join(learning)}")
     if not config.teacher:
         return Kept(network, pairs)
-    teacher = load_generator(config.teacher, Engine("cpu", "fp32", torch.get_num_threads()))
+    teacher = load_generator(config.teacher, Engine("cpu", "fp32", torch.get_num_threads()), fold=False)
     if not isinstance(teacher, AvfrGenerator):
         raise ConfigError(f"teacher '{config.teacher}': is of family '{teacher.family}', not 'avfr'")
+    teacher.fold(compile_graphs)
     return Kept(network, pairs, teacher, pictures=config.losses.teacher > 0)
 
 
