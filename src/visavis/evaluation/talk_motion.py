@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +127,7 @@ class HeadMotion:
         return cls(float(np.exp(logs[0])), float(np.exp(logs[1])))
 
 
-def head_facts(cameras: NDArray[np.floating]) -> NDArray[np.float64]:
+def head_facts(cameras: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Logarithms ``[30]``: amplitude of each number of a camera, of its speed, and in three bands of frequency."""
     head = cameras.astype(np.float64) / np.array(HEAD_SCALE)
     head = head - head.mean(0)

@@ -7,6 +7,8 @@ from their predicted range to that of real mouths; how wide somebody's mouth ope
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -98,7 +100,7 @@ class Mouth:
         return (shape + self._along @ (wanted - measured)).astype(np.float32), opening
 
 
-def width_of(network: SpeakerNetwork, predicted: NDArray[np.float64], real: NDArray[np.floating]) -> float:
+def width_of(network: SpeakerNetwork, predicted: NDArray[np.float64], real: NDArray[np.floating[Any]]) -> float:
     """How wide somebody's mouth opens over what would be made of the same sound, drawn to 1 by what chance does.
 
     Args:
