@@ -23,7 +23,7 @@ from visavis.face.tracker import FaceTracker
 from visavis.face.types import Face, Observation
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
-from visavis.generators.avfr.mesh import MeshModel
+from visavis.generators.avfr.mesh_model import MeshModel
 from visavis.media.frame import Sound
 from visavis.motion.keypoint_kind import KeypointKind
 from visavis.motion.keypoint_transfer import face_scale

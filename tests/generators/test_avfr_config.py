@@ -32,6 +32,10 @@ from visavis.weights.checkpoint import save
         {"bottleneck_blocks": -1},
         {"modulation_kernel": 4},
         {"condition_channels": 10**9},
+        {"light_widths": [16, 0, 64]},
+        {"light_blocks": [1, 2, 10**6]},
+        {"light_carried": [10**9, 48]},
+        {"light": True},
     ],
 )
 def test_a_shape_that_no_network_can_have_is_refused(values: dict[str, Any]):
@@ -39,7 +43,9 @@ def test_a_shape_that_no_network_can_have_is_refused(values: dict[str, Any]):
         build(AvfrConfig, values)
 
 
-@pytest.mark.parametrize("config", [AvfrConfig.tiny(), AvfrConfig.compact256(), AvfrConfig.paper256()])
+@pytest.mark.parametrize(
+    "config", [AvfrConfig.tiny(), AvfrConfig.compact256(), AvfrConfig.live256(), AvfrConfig.paper256()]
+)
 def test_known_shapes_pass_and_come_back_from_their_plain_values(config: AvfrConfig):
     plain = asdict(config)
     assert build(AvfrConfig, {**plain, "widths": list(plain["widths"])}) == config

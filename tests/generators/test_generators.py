@@ -54,6 +54,15 @@ def make_rhythmic(**changes: Any) -> RhythmicGenerator:
     return RhythmicGenerator(replace(RhythmicConfig.tiny(), **{"embedding": 8, "hidden": 8, **changes}))
 
 
+LIGHT: dict[str, Any] = {
+    "sound": False,
+    "coarse_heads": True,
+    "light": True,
+    "light_widths": (4, 6, 8),
+    "light_blocks": (1, 2, 1),
+    "light_carried": (3, 5),
+}
+
 MAKERS: dict[str, Callable[[], Any]] = {
     "avfr": make_avfr,
     "avfr without mesh motion": lambda: make_avfr(
@@ -64,6 +73,8 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "avfr without layers": lambda: make_avfr(layers=False),
     "avfr without identity": lambda: make_avfr(identity_aware=False),
     "avfr without jacobians": lambda: make_avfr(jacobians=False),
+    "avfr with coarse heads": lambda: make_avfr(coarse_heads=True),
+    "avfr with a light decoder": lambda: make_avfr(**LIGHT),
     "keypoint": lambda: KeypointGenerator(KeypointConfig.tiny()),
     "headgan": lambda: make_headgan(),
     "headgan that hears": lambda: make_headgan(sound=300),

@@ -13,7 +13,7 @@ from visavis.core.config import build
 from visavis.core.errors import ConfigError
 from visavis.face.types import Observation
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig, KeypointGenerator
-from visavis.motion.keypoints import KeypointDetector
+from visavis.motion.detector import KeypointDetector
 from visavis.nn.engine import Engine
 from visavis.nn.warp import coordinate_grid
 

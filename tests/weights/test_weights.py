@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,53 @@ def test_what_is_saved_comes_back_exactly(tmp_path: Path):
         name: (tensor.shape, True) for name, tensor in tensors.items()
     }
     assert os.listdir(tmp_path) == ["w.safetensors"]
+
+
+@pytest.fixture
+def packaged_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A package that holds the weights ``base``, and what weights say that stand on its parts ``a`` and ``b.c``."""
+    folder = tmp_path / "packaged"
+    folder.mkdir()
+    file = folder / "base.safetensors"
+    tensors = {"a.x": torch.ones(2), "b.c.x": torch.full((3,), 2.0), "b.d.x": torch.zeros(1), "ab.x": torch.zeros(1)}
+    save(file, tensors, family="f", config={})
+    row = {"file": file.name, "sha256": sha256(file), "family": "f", "card": ""}
+    (folder / "manifest.json").write_text(json.dumps({"base": row}))
+    monkeypatch.setattr(store, "PACKAGED", folder)
+    return {"name": "base", "sha256": row["sha256"], "parts": ["a", "b.c"]}
+
+
+def test_weights_may_stand_on_parts_of_packaged_ones(tmp_path: Path, packaged_base: dict[str, Any]):
+    path = tmp_path / "w.safetensors"
+    save(path, {"b.d.x": torch.full((1,), 5.0)}, family="f", config={}, meta={"base": packaged_base})
+    found = load(path).tensors
+    assert {name: tensor.tolist() for name, tensor in found.items()} == {
+        "a.x": [1, 1],
+        "b.c.x": [2, 2, 2],
+        "b.d.x": [5],
+    }
+    shapes = load(path, tensors=False).tensors
+    assert {name: (tensor.shape, tensor.is_meta) for name, tensor in shapes.items()} == {
+        name: (tensor.shape, True) for name, tensor in found.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"sha256": "0" * 64}, "stands on the packaged weights 'base' of sha256 000000000000"),
+        ({"name": "../base"}, "stands on the packaged weights '../base'"),
+        ({"parts": "a"}, "'base' is damaged"),
+        ({"more": 1}, "'base' is damaged"),
+    ],
+)
+def test_weights_on_others_than_the_packaged_ones_are_refused(
+    change: dict[str, Any], says: str, tmp_path: Path, packaged_base: dict[str, Any]
+):
+    path = tmp_path / "w.safetensors"
+    save(path, {"x": torch.zeros(1)}, family="f", config={}, meta={"base": {**packaged_base, **change}})
+    with pytest.raises(WeightsError, match=re.escape(says)):
+        load(path)
 
 
 def test_half_precision_never_turns_a_number_into_infinity(tmp_path: Path):

@@ -65,12 +65,14 @@ def _checks() -> Iterator[Check]:
 
 
 def _device() -> str:
-    import torch
-
     from visavis.nn.engine import Engine
 
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no CUDA device; the CPU is used"
     engine = Engine().chosen()
+    gpu = "no CUDA device; the CPU is used"
+    if engine.device == "cuda":
+        import torch
+
+        gpu = torch.cuda.get_device_name(0)
     waiting = "sleep" if os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive" else "wait as the environment says"
     return f"{engine.threads} threads that {waiting}, {engine.precision}, {gpu}"
 

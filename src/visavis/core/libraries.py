@@ -1,4 +1,4 @@
-"""Libraries of the system that packages of ours load: which one is missing, and what brings it."""
+"""Libraries that may be missing, of the system and torch: which one is, and what brings it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ _ALL = "libgl1 libglib2.0-0 libegl1 libgles2"
 
 
 def missing_library(error: BaseException) -> str | None:
-    """What to do about an error that a missing library of the system is behind; None if none is.
+    """What to do about an error that a missing library of the system, or torch, is behind; None if none is.
 
     Looks through the errors that led to it.
     """
     seen: BaseException | None = error
     while seen is not None:
+        if isinstance(seen, ModuleNotFoundError) and (seen.name or "").partition(".")[0] == "torch":
+            return "this needs torch, which is not installed; pip install 'visavis[torch]' brings it"
         found = _MISSING.search(str(seen))
         if isinstance(seen, (ImportError, OSError)) and found is not None:
             return _advice(found[1])

@@ -13,6 +13,7 @@ MOST_THREADS = 8
 _CGROUPS = Path("/sys/fs/cgroup")
 _SELF = Path("/proc/self/cgroup")
 _CPU_INFO = Path("/proc/cpuinfo")
+_PROCESSORS = Path("/sys/devices/system/cpu")
 _BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 twice, and Arm's name
 #: Instructions that say how fast networks are: those of x86, then those of Arm.
 _TELLING = (
@@ -35,9 +36,26 @@ def let_threads_sleep() -> None:
 
 def useful_threads() -> int:
     """Threads worth starting: processors that this process may run on, within its cgroup's quota, at most 8."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = len(_allowed())
     quota = cpu_quota()
     return max(1, min(allowed, MOST_THREADS, allowed if quota is None else ceil(quota)))
+
+
+def cores() -> int:
+    """Cores that this process may run on; those that run two threads each count once, where the system tells."""
+    allowed = _allowed()
+    siblings = set()
+    for number in allowed:
+        try:
+            siblings.add((_PROCESSORS / f"cpu{number}" / "topology" / "thread_siblings_list").read_text())
+        except OSError:
+            return len(allowed)
+    return len(siblings)
+
+
+def _allowed() -> set[int]:
+    """Numbers of the processors that this process may run on."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 def cpu_quota(membership: Path = _SELF, root: Path = _CGROUPS) -> float | None:
@@ -112,3 +130,8 @@ def processor(info: Path = _CPU_INFO) -> str:
             flags = value.strip()
             break
     return f"{name} {flags}".strip()
+
+
+def has_gpu() -> bool:
+    """Whether a GPU may be there that torch could use; only on Linux, by its driver's files, is that known for no."""
+    return sys.platform != "linux" or any(Path("/dev", name).exists() for name in ("nvidiactl", "kfd", "dxg"))

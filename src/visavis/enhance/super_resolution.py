@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from visavis.core.config import check_ranges
 from visavis.core.errors import ConfigError
+from visavis.enhance import FACTOR
 from visavis.nn.cost import gmac
 from visavis.weights.network import load_network
 from visavis.weights.store import resolve
 
 FAMILY = "enlarge"
 PACKAGED_NAME = "enlarge-2x"
-FACTOR = 2
 _SIDE = 256
 _BICUBIC_REACH = 2
 _UNIT = 0.1  # what is added is small: in larger units the first steps of learning would be leaps

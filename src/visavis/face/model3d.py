@@ -18,16 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from visavis.core.errors import WeightsError
+from visavis.core.config import build
+from visavis.core.errors import ConfigError, WeightsError
 from visavis.face import morphable
 from visavis.face.mirror import MIRROR
 from visavis.face.types import SKIN_POINTS
-from visavis.weights.checkpoint import load, save
-from visavis.weights.network import load_network
+from visavis.weights.checkpoint import arrays, check_shapes, load, save
 from visavis.weights.store import resolve
 
 Array = NDArray[np.float32]
@@ -63,35 +61,17 @@ class FaceModelConfig:
             if not 1 <= getattr(self, field.name) <= MOST_COEFFICIENTS:
                 raise ValueError(f"{field.name} must be 1 to {MOST_COEFFICIENTS}")
 
-
-class FaceModelTensors(nn.Module):
-    """The tensors of a weights file of family ``face-model``."""
-
-    mean: torch.Tensor
-    identity: torch.Tensor
-    expression: torch.Tensor
-    identity_scale: torch.Tensor
-    expression_scale: torch.Tensor
-    rest_scale: torch.Tensor
-    triangles: torch.Tensor
-
-    def __init__(self, config: FaceModelConfig) -> None:
-        super().__init__()
-        shapes = {
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the tensors of a weights file of family ``face-model``."""
+        return {
             "mean": (SKIN_POINTS, 3),
-            "identity": (config.identity, SKIN_POINTS, 3),
-            "expression": (config.expression, SKIN_POINTS, 3),
-            "identity_scale": (config.identity,),
-            "expression_scale": (config.expression,),
-            "rest_scale": (config.expression,),
+            "identity": (self.identity, SKIN_POINTS, 3),
+            "expression": (self.expression, SKIN_POINTS, 3),
+            "identity_scale": (self.identity,),
+            "expression_scale": (self.expression,),
+            "rest_scale": (self.expression,),
+            "triangles": (TRIANGLES, 3),
         }
-        for name, shape in shapes.items():
-            self.register_parameter(name, nn.Parameter(torch.zeros(shape), requires_grad=False))
-        self.register_buffer("triangles", torch.zeros(TRIANGLES, 3, dtype=torch.int32))
-
-    def gmac(self) -> dict[str, dict[str, float]]:
-        """Multiply-accumulates in units of 1e9, of the points of one frame."""
-        return {"per_frame": {"points": (self.identity.numel() + self.expression.numel()) / 1e9}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +142,8 @@ class FaceModel:
 
     def save(self, path: Path, meta: dict[str, object]) -> None:
         """Write a weights file; raises :class:`OutputError` where that cannot be."""
+        import torch
+
         tensors = {field.name: torch.from_numpy(np.array(getattr(self, field.name))) for field in fields(self)}
         config = FaceModelConfig(len(self.identity), len(self.expression))
         save(path, tensors, family=FAMILY, config=asdict(config), meta=meta)
@@ -178,17 +160,23 @@ def load_face_model(path: Path | str | None = None) -> FaceModel:
 
 @cache
 def _loaded(path: Path) -> FaceModel:
-    load(path, tensors=False)
-    network = load_network(path, FAMILY, FaceModelConfig, FaceModelTensors)
-    arrays = {field.name: getattr(network, field.name).numpy() for field in fields(FaceModel)}
-    triangles = arrays["triangles"]
+    header = load(path, tensors=False)
+    if header.family != FAMILY:
+        raise WeightsError(f"{path}: is of family '{header.family}'; '{FAMILY}' is needed")
+    try:
+        shapes = build(FaceModelConfig, header.config).shapes()
+    except (ConfigError, ValueError) as error:
+        raise WeightsError(f"{path}: its config describes no network of family '{FAMILY}' ({error})") from error
+    check_shapes(shapes, header, path)
+    found = arrays(path, shapes)
+    triangles = found["triangles"]
     if triangles.min() < 0 or triangles.max() >= SKIN_POINTS:
         raise WeightsError(f"{path}: has triangles of other points than the {SKIN_POINTS} of the face mesh")
-    if not all(np.isfinite(values).all() for values in arrays.values()):
+    if not all(np.isfinite(values).all() for values in found.values()):
         raise WeightsError(f"{path}: holds numbers that are not finite")
-    for values in arrays.values():
+    for values in found.values():
         values.setflags(write=False)
-    return FaceModel(**arrays)
+    return FaceModel(**found)
 
 
 def rotation_matrices(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from visavis.audio.feature import SoundFeature
 from visavis.core.registry import generator_class
@@ -21,7 +20,10 @@ from visavis.motion.kind import MotionKind
 from visavis.motion.layout import Motion
 from visavis.nn.cost import Cost
 from visavis.nn.engine import Engine
-from visavis.nn.graph import CompileGraphs
+from visavis.nn.graph import CompileGraphs, Graph, Runner
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Prior(str, Enum):
@@ -126,11 +128,18 @@ class Family(Protocol):
     def named(self) -> Mapping[str, Mapping[str, object]]:
         """Plain configs that can be asked for by name, without weights."""
 
+    @property
+    def graphs(self) -> Sequence[Graph]:
+        """Methods of its network that another engine than torch may compute."""
+
     def new_network(self, config: Mapping[str, object]) -> nn.Module:
         """The network that a checkpoint's plain config describes, with new weights."""
 
     def from_checkpoint(self, config: Mapping[str, object], network: nn.Module | None, engine: Engine) -> Generator:
         """A generator of a checkpoint's plain config, around its network or a new one."""
+
+    def of_graphs(self, config: Mapping[str, object], runner: Runner, engine: Engine) -> Generator:
+        """A generator of a checkpoint's plain config whose graphs are computed without its network."""
 
     def cost_of(self, config: Mapping[str, object]) -> Cost:
         """What the network of a plain config costs; nothing is computed, and hardly any memory taken."""

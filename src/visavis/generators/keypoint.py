@@ -22,8 +22,9 @@ from visavis.core.config import check_ranges, check_volume
 from visavis.core.errors import ConfigError
 from visavis.face.types import Observation
 from visavis.generators.network import NetworkGenerator
+from visavis.motion.detector import KeypointDetector
 from visavis.motion.keypoint_kind import KeypointKind
-from visavis.motion.keypoints import KeypointDetector, KeypointMotion
+from visavis.motion.keypoints import KeypointMotion
 from visavis.motion.layout import Motion
 from visavis.nn.blocks import AntiAliasDownsample, DownBlock, Hourglass, ResBlock, SameBlock, UpBlock
 from visavis.nn.cost import gmac
@@ -282,7 +283,7 @@ class KeypointGenerator(NetworkGenerator[KeypointConfig, FirstOrderModel, Encode
 
     def _render(self, person: EncodedSource, motions: Sequence[Motion], sound: NDArray[np.float32] | None) -> Tensor:
         """Render one frame; no sound is heard."""
-        return self.network.render(person, KeypointMotion.of(motions[-1], self.device)).picture.float()
+        return self.network.render(person, KeypointMotion.of(motions[-1]).tensors(self.device)).picture
 
     @staticmethod
     def gmac_of(network: nn.Module) -> dict[str, dict[str, float]]:

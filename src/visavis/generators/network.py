@@ -5,17 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from typing_extensions import Self
 
 from visavis.audio.feature import SoundFeature
 from visavis.core.config import build
+from visavis.core.errors import ConfigError
 from visavis.face.overlay import Patch
 from visavis.face.types import Observation
 from visavis.generators.base import Person, Prior, References
@@ -24,9 +22,14 @@ from visavis.motion.kind import MotionKind
 from visavis.motion.layout import Motion
 from visavis.nn.cost import Cost
 from visavis.nn.engine import PLAIN, Engine
-from visavis.nn.folding import folded
-from visavis.nn.graph import CompileGraphs, Graph
-from visavis.nn.pictures import as_tensor, to_pixels
+from visavis.nn.graph import CompileGraphs, Graph, Runner
+from visavis.nn.pictures import Picture, as_tensor, to_pixels
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from visavis.nn.torch_runner import TorchRunner
 
 
 class Shape(Protocol):
@@ -40,7 +43,7 @@ class Shape(Protocol):
 
 
 ShapeT = TypeVar("ShapeT", bound=Shape)
-NetworkT = TypeVar("NetworkT", bound=nn.Module)
+NetworkT = TypeVar("NetworkT", bound="nn.Module")
 PreparedT = TypeVar("PreparedT")
 
 
@@ -51,12 +54,17 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
     ``_analyse``, ``_prepare`` and ``_render``, in which gradients are off and denormals flushed. The last two run in
     the engine's precision; analysis is in float32, since reduced precision moves places.
 
+    A family that asks its network for graphs alone, by ``run``, and does all else in NumPy works without torch too: its
+    network is then imported by ``new_network``, which it writes itself, and by nothing else.
+
     Args:
         config: shape of the network.
         network: weights; new ones when None.
         engine: where and how to compute, with nothing left to choose.
+        runner: what computes the graphs without a network.
 
     Attributes:
+        run: computes the graphs.
         family: as in the checkpoint's header.
         shape_class, network_class: of the family; a network is made of its shape alone.
         named: plain configs that can be asked for by name.
@@ -74,13 +82,43 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
     references: References = References(1, 1)
     memory: int = 0
 
-    def __init__(self, config: ShapeT, network: NetworkT | None = None, engine: Engine = PLAIN) -> None:
+    def __init__(
+        self,
+        config: ShapeT,
+        network: NetworkT | None = None,
+        engine: Engine = PLAIN,
+        *,
+        runner: Runner | None = None,
+    ) -> None:
         self.config: ShapeT = config
         # A family without graphs is torch's, in the precision that was chosen.
         self.engine = engine if self.graphs else replace(engine, name="torch")
-        self.device = torch.device(engine.device)
-        made = cast(NetworkT, self.network_class(config)) if network is None else network
-        self.network: NetworkT = made.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.run: Runner = self._by_torch(network) if runner is None else runner
+
+    def _by_torch(self, network: NetworkT | None) -> TorchRunner[NetworkT]:
+        from visavis.nn.torch_runner import TorchRunner
+
+        made = cast(NetworkT, self.new_network(self.plain_config)) if network is None else network
+        return TorchRunner(made, self.engine)
+
+    @property
+    def network(self) -> NetworkT:
+        """The network.
+
+        Raises:
+            ConfigError: its graphs are computed without it.
+        """
+        return self._torch().network
+
+    @property
+    def device(self) -> torch.device:
+        """Where torch computes."""
+        return self._torch().device
+
+    def _torch(self) -> TorchRunner[NetworkT]:
+        if not hasattr(self.run, "network"):
+            raise ConfigError(f"{self.family}'s graphs are computed without their network: load it with --engine torch")
+        return cast("TorchRunner[NetworkT]", self.run)
 
     @classmethod
     def new_network(cls, config: Mapping[str, object]) -> nn.Module:
@@ -93,6 +131,11 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
     ) -> Self:
         """Build from a checkpoint's plain config, around its network or a new one."""
         return cls(build(cls.shape_class, config), network, engine)
+
+    @classmethod
+    def of_graphs(cls, config: Mapping[str, object], runner: Runner, engine: Engine) -> Self:
+        """Build from a checkpoint's plain config and what computes its graphs without its network."""
+        return cls(build(cls.shape_class, config), engine=engine, runner=runner)
 
     @property
     def plain_config(self) -> dict[str, object]:
@@ -138,12 +181,14 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
         """All that depends on the person alone."""
 
     @abstractmethod
-    def _render(self, person: PreparedT, motions: Sequence[Motion], sound: NDArray[np.float32] | None) -> Tensor:
+    def _render(
+        self, person: PreparedT, motions: Sequence[Motion], sound: NDArray[np.float32] | None
+    ) -> Picture | Tensor:
         """One picture ``float [1, 3, S, S]`` in [0, 1]."""
 
     def analyse(self, observation: Observation) -> Motion:
         """Return the motion of one observation."""
-        with self.engine.computing():
+        with self.run.computing(reduced=False):
             return self._analyse(observation)
 
     def prepare(self, references: Sequence[Observation]) -> Person:
@@ -151,14 +196,12 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
         if not self.references.least <= len(references) <= self.references.most:
             least, most = self.references
             raise ValueError(f"{self.family} takes {least} to {most} references, got {len(references)}")
-        with self.engine.computing(), self.engine.autocast():
+        with self.run.computing(reduced=True):
             return _Ready(self, self._prepare(references))
 
     def fold(self, compile_graphs: CompileGraphs | None = None) -> None:
         """Make rendering fast, see :class:`visavis.generators.base.Generator`."""
-        self.network = folded(self.network, exact=self.exact, bf16=self.engine.reduced)
-        if compile_graphs is not None:
-            compile_graphs(self.network, self.graphs, self.engine)
+        self._torch().fold(self.exact, self.graphs, compile_graphs)
 
     def cost(self) -> Cost:
         """Parameters and multiply-accumulates by part."""
@@ -167,12 +210,15 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
     @classmethod
     def cost_of(cls, config: Mapping[str, object]) -> Cost:
         """What the network of a plain config costs; whatever size it claims, nothing is computed."""
+        import torch
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
         with FakeTensorMode(), torch.no_grad():
             network = cls.new_network(config).eval()
             return Cost.of(network, **cls.gmac_of(network))
 
     def _picture(self, observation: Observation) -> Tensor:
-        """The observation's picture ``float32 [1, 3, S, S]`` in [0, 1], on the device."""
+        """The observation's picture ``float32 [1, 3, S, S]`` in [0, 1], on torch's device."""
         return as_tensor(observation.picture, self.device)
 
 
@@ -187,18 +233,14 @@ class _Ready(Generic[PreparedT]):
         generator = self._generator
         if len(motions) != generator.memory + 1:
             raise ValueError(f"{generator.family} renders {generator.memory + 1} motions, got {len(motions)}")
-        with generator.engine.computing(), generator.engine.autocast():
+        with generator.run.computing(reduced=True):
             return to_pixels(generator._render(self._prepared, motions, sound))
 
 
-def overlaid(picture: Tensor, patches: Iterable[Patch]) -> Tensor:
-    """Lay the source's own skin over a picture ``[1, 3, S, S]``."""
-    picture = picture.contiguous()
+def overlaid(picture: Picture, patches: Iterable[Patch]) -> Picture:
+    """Lay the source's own skin over a picture ``[1, 3, S, S]``, in its place."""
     for patch in patches:
         height, width = patch.weight.shape[:2]
         here = picture[0, :, patch.top : patch.top + height, patch.left : patch.left + width]
-        skin, weight = (
-            torch.from_numpy(part).permute(2, 0, 1).to(picture.device) for part in (patch.picture, patch.weight)
-        )
-        here.lerp_(skin, weight)
+        here += patch.weight.transpose(2, 0, 1) * (patch.picture.transpose(2, 0, 1) - here)
     return picture

@@ -60,10 +60,18 @@ def scaled(source: Array, moved: Array, amount: float) -> Array:
     return _joined(near[:2], float(near[2]), cv2.Rodrigues(amount * turn)[0] @ own)
 
 
-def turned(camera: Array, yaw: float, pitch: float, roll: float) -> Array:
-    """A camera ``[6]`` whose head is turned by degrees about its own axes; signs as for :class:`HeadAngles`."""
-    turn = cv2.Rodrigues(np.radians([pitch, -yaw, roll]))[0]
-    return _joined(camera[:2], float(camera[2]), rotation(camera) @ turn)
+def turned(camera: Array, yaw: float, pitch: float, roll: float, *, behind: float = 0.0) -> Array:
+    """A camera ``[6]`` whose head is turned by degrees about its own axes; signs as for :class:`HeadAngles`.
+
+    Args:
+        camera: of the head.
+        yaw, pitch, roll: in degrees.
+        behind: how far behind the face's middle the point lies that stays, in units of the face's scale.
+    """
+    own = rotation(camera)
+    turn = own @ cv2.Rodrigues(np.radians([pitch, -yaw, roll]))[0]
+    shift = behind * np.exp(camera[2]) * (own - turn)[:2, 2]
+    return _joined(camera[:2] + shift, float(camera[2]), turn)
 
 
 def turn_between(source: Array, moved: Array) -> dict[str, float]:

@@ -14,12 +14,22 @@ from visavis.motion import camera
 from visavis.motion.amounts import UNCHANGED, Amounts, Edits
 from visavis.motion.anchors import Anchors
 from visavis.motion.edits import edited_shape
-from visavis.motion.keypoint_transfer import FaceTransfer, PointTransfer, carried_by_mesh, mesh_values
+from visavis.motion.keypoint_transfer import (
+    FaceTransfer,
+    PointTransfer,
+    carried_by_head,
+    carried_by_mesh,
+    mesh_values,
+)
 from visavis.motion.kind import Carrier, Mesh, Meshes, Mode, refuse_amounts, refuse_edits, refuse_meshes
 from visavis.motion.layout import PIXEL, Layout, Motion, Part
+from visavis.motion.shell import Shell
 
 #: Share of a head's shift by which keypoints off the face (hair, shoulders) go along; over clips of training people.
 _ALONG = 0.65
+#: How far behind the face's middle the axis lies about which heads are turned by hand, in units of the face's scale:
+#: then the face goes aside, and hair and shoulders stay.
+_NECK = 1.0
 _WHY = "motion of keypoints alone has no parts of the face; take a model whose motion has a mesh"
 
 
@@ -89,8 +99,11 @@ class KeypointKind:
             raise refuse_meshes(_WHY)
         values = self.face.fit(mesh)
         if beside is not None:
-            anchors = Anchors(beside["keypoints"], self.face.points(mesh_values(beside).astype(np.float32)))
-            return carried_by_mesh(beside, beside, anchors, self.face.points(values), values)
+            own = mesh_values(beside)
+            shell = Shell(beside["keypoints"], own[:CAMERA_VALUES])
+            moved = carried_by_head(beside, beside, shell, values[:CAMERA_VALUES])
+            anchors = Anchors(beside["keypoints"], self.face.points(own.astype(np.float32)))
+            return carried_by_mesh(moved, beside, anchors, self.face.points(values), values)
         parts = {"keypoints": np.broadcast_to(_ALONG * values[:2], (self.keypoints, 2))}
         if self.jacobians:
             parts["jacobians"] = np.broadcast_to(np.eye(2, dtype=np.float32), (self.keypoints, 2, 2))
@@ -105,12 +118,13 @@ class KeypointKind:
             return motion
         values = mesh_values(motion)
         head, shape = values[:CAMERA_VALUES], values[CAMERA_VALUES:]
-        moved = camera.turned(head, edits.yaw, edits.pitch, edits.roll)
+        moved = camera.turned(head, edits.yaw, edits.pitch, edits.roll, behind=_NECK)
         if source is not None:
             moved = camera.within_reach(mesh_values(source), moved)
         changed = np.concatenate([moved, edited_shape(self.space, shape, edits)]).astype(np.float32)
+        beside = carried_by_head(motion, motion, Shell(motion["keypoints"], head), moved)
         anchors = Anchors(motion["keypoints"], self.face.points(values.astype(np.float32)))
-        return carried_by_mesh(motion, motion, anchors, self.face.points(changed), changed)
+        return carried_by_mesh(beside, motion, anchors, self.face.points(changed), changed)
 
     def points(self, motion: Motion) -> NDArray[np.float32] | None:
         """The keypoints."""

@@ -18,6 +18,7 @@ from visavis.motion.kind import Meshes, Mode
 from visavis.motion.layout import Motion
 from visavis.motion.limits import softened
 from visavis.motion.shape import ShapeTransfer
+from visavis.motion.shell import Shell
 
 Array = NDArray[np.float32]
 _OWN_SHAPE, _ALIKE = 0.0, 0.6  # how far the source's resting shape may go towards the driver's
@@ -46,7 +47,7 @@ class PointTransfer:
 
 
 class FaceTransfer:
-    """Motions with a mesh: camera, shape, then the keypoints that lie on the face; those off it by the formula.
+    """Motions with a mesh: camera, shape, then the keypoints that go with face and head; all others by the formula.
 
     Args:
         source, start, mode: as for :class:`PointTransfer`.
@@ -78,6 +79,7 @@ class FaceTransfer:
         own = self._own[CAMERA_VALUES:]
         self._shape = ShapeTransfer(space, own, shapes, towards_driver=alike, amounts=amounts)
         self._anchors = Anchors(source["keypoints"], face.points(self._own.astype(np.float32)))
+        self._shell = Shell(source["keypoints"], self._own[:CAMERA_VALUES])
         self._start: Motion | None = None
         self._scale = 1.0
         if start is not None:
@@ -90,6 +92,7 @@ class FaceTransfer:
         assert self._start is not None
         moved = self._within_reach(relative(self._source, self._start, driving, self._scale))
         values = self._moved(mesh_values(driving), mesh_values(self._start))
+        moved = carried_by_head(moved, self._source, self._shell, values[:CAMERA_VALUES])
         return carried_by_mesh(moved, self._source, self._anchors, self._face.points(values), values)
 
     def _begin(self, start: Motion) -> None:
@@ -138,6 +141,23 @@ def carried_by_mesh(motion: Motion, still: Motion, anchors: Anchors, mesh: Array
         turned = maps @ still["jacobians"]
         parts["jacobians"] = motion["jacobians"] + held[..., None] * (turned - motion["jacobians"])
     return motion.with_parts(**parts, camera=values[:CAMERA_VALUES], shape=values[CAMERA_VALUES:])
+
+
+def carried_by_head(motion: Motion, still: Motion, shell: Shell, head: Array | NDArray[np.float64]) -> Motion:
+    """A motion whose keypoints beside the face go with a head.
+
+    Args:
+        motion: where keypoints go that are not the head's.
+        still: what the shell was made of.
+        shell: of ``still``.
+        head: camera ``[6]`` of the new one.
+    """
+    points, frame = shell(head.astype(np.float64))
+    held = shell.held
+    parts = {"keypoints": motion["keypoints"] + held * (points - motion["keypoints"])}
+    if "jacobians" in motion:
+        parts["jacobians"] = motion["jacobians"] + held[..., None] * (frame @ still["jacobians"] - motion["jacobians"])
+    return motion.with_parts(**parts)
 
 
 def relative(source: Motion, start: Motion, driving: Motion, scale: float) -> Motion:

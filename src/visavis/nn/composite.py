@@ -77,8 +77,12 @@ class Layers(nn.Module):
             warped, background: ``[B, 3, S, S]`` in [0, 1].
             person: the source's segmentation, warped, ``[B, 1, S, S]``.
         """
-        seen = torch.cat([features, warped, background, person], 1)
-        shift = self.last(F.leaky_relu(self.first(seen), 0.2)).float()
+        # In two convolutions: to lay all channels side by side first takes as long as one of them.
+        own, weight = features.shape[1], self.first.weight
+        beside = torch.cat([warped, background, person], 1)
+        seen = F.conv2d(features, weight[:, :own], self.first.bias, padding=1)
+        seen = seen + F.conv2d(beside, weight[:, own:], padding=1)
+        shift = self.last(F.leaky_relu(seen, 0.2)).float()
         return torch.cat([torch.zeros_like(keep), keep + shift[:, :1], shift[:, 1:]], 1).softmax(1)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,12 @@ class Cost:
         return cls({**parameters(network), "total": total}, rounded)
 
 
-@torch.no_grad()
 def gmac(run: Callable[[], object]) -> float:
     """Multiply-accumulates of one call in units of 1e9; convolutions and matrix products count."""
-    with FlopCounterMode(display=False) as counter:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops() / 2e9
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-
-import torch
+from typing import TYPE_CHECKING
 
 from visavis.core.errors import ConfigError
-from visavis.core.processor import has_bf16, useful_threads
-from visavis.nn.denormals import denormals_flushed
+from visavis.core.processor import cores, has_bf16, has_gpu, useful_threads
+
+if TYPE_CHECKING:
+    import torch
 
 PRECISIONS = ("auto", "fp32", "bf16")
 #: Names of engines, the module each needs, and the extra that brings it.
-ENGINES = {"torch": ("torch", ""), "openvino": ("openvino", "fast"), "onnx": ("onnxruntime", "onnx")}
+ENGINES = {"torch": ("torch", "torch"), "openvino": ("openvino", "fast"), "onnx": ("onnxruntime", "onnx")}
 #: What ``auto`` takes, where this variable is set.
 PREFERRED = "VISAVIS_ENGINE"
+_BRINGS = "pip install 'visavis[{}]'"
 _X86 = ("x86_64", "amd64", "i386", "i686")
 
 
@@ -59,12 +62,18 @@ class Engine:
 
     def autocast(self) -> torch.autocast:
         """Torch's reduced precision in here, if that is the engine's."""
+        import torch
+
         kind = torch.device(self.device).type
         return torch.autocast(kind, torch.bfloat16, enabled=self.reduced)
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """No gradients, this engine's threads and no denormals in here; all is put back afterwards."""
+        """No gradients in torch, this engine's threads and no denormals in here; all is put back afterwards."""
+        import torch
+
+        from visavis.nn.denormals import denormals_flushed
+
         before = torch.get_num_threads()
         changed = self.threads is not None and self.threads != before
         if changed:
@@ -83,15 +92,26 @@ PLAIN = Engine("cpu", "fp32", name="torch")
 
 def choose_device(device: str) -> str:
     """Turn ``auto`` into ``cuda`` or ``cpu``; refuse what is not there."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cpu" or (device == "auto" and not _has_cuda()):
+        return "cpu"
+    if not _has_cuda():
         raise ConfigError("--device cuda: no CUDA device is available to this torch; use cpu or auto")
-    return device
+    return "cuda"
+
+
+def _has_cuda() -> bool:
+    """Whether torch computes on a GPU; it is not imported where there is none."""
+    if not has_gpu() or not installed("torch"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def choose_engine(name: str, device: str) -> str:
     """Turn ``auto`` into OpenVINO on x86 processors where it is installed, else torch; refuse what is not there.
+
+    Where there is no torch, it is whichever of the others is installed.
 
     The environment's ``VISAVIS_ENGINE`` says what ``auto`` is.
     """
@@ -100,11 +120,14 @@ def choose_engine(name: str, device: str) -> str:
         if asked != "auto" and device == "cpu":
             return choose_engine(asked, device)
         fast = device == "cpu" and platform.machine().lower() in _X86 and installed("openvino")
-        return "openvino" if fast else "torch"
+        there = [name for name in (*(("openvino",) if fast else ()), *ENGINES) if installed(name)]
+        if not there:
+            raise ConfigError(f"no engine is installed; {_BRINGS.format('fast')} brings OpenVINO")
+        return there[0]
     if name not in ENGINES:
         raise ConfigError(f"--engine {name}: choose auto, {', '.join(ENGINES)}")
     if not installed(name):
-        raise ConfigError(f"--engine {name}: it is not installed; pip install 'visavis[{ENGINES[name][1]}]' brings it")
+        raise ConfigError(f"--engine {name}: it is not installed; {_BRINGS.format(ENGINES[name][1])} brings it")
     if device != "cpu" and name != "torch":
         raise ConfigError(f"--engine {name}: it computes on the CPU alone; use torch with --device {device}")
     return name
@@ -127,10 +150,18 @@ def choose_precision(precision: str, device: str, name: str = "torch") -> str:
 
 
 def choose_threads(threads: int | None) -> int:
-    """How many threads to compute with: as told, or torch's own number lowered to what this process may use."""
+    """How many threads to compute with: as told, or this process's own number lowered to what it may use."""
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads {threads}: choose 1 or more")
     if threads is not None:
         return threads
-    own = torch.get_num_threads()
+    own = _own_threads()
     return own if "OMP_NUM_THREADS" in os.environ else min(own, useful_threads())
+
+
+def _own_threads() -> int:
+    """Torch's number where it is loaded, which somebody may have set; else what it would be."""
+    if (torch := sys.modules.get("torch")) is not None:
+        return int(torch.get_num_threads())
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(told) if told.isdecimal() and int(told) else cores()

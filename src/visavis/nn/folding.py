@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from visavis.nn.blocks import DownBlock, ResBlock, SameBlock, UpBlock
 from visavis.nn.norms import Spade
@@ -40,10 +39,11 @@ class FoldedSpade(nn.Module):
         assert spade.gamma_beta.bias is not None
         gamma_bias, beta_bias = spade.gamma_beta.bias.chunk(2)
         scale, scale_bias = gamma * each[:, None, None, None], (spade.one + gamma_bias) * each
-        self.shared = spade.shared
+        self.shared, channels = spade.shared, spade.gamma_beta.out_channels // 2
         # Two convolutions: halves of one result lie strewn in memory, and all that follows would run slowly.
-        self.scale = _like(spade.gamma_beta, scale, scale_bias)
-        self.shift = _like(spade.gamma_beta, beta - scale * mean[:, None, None, None], beta_bias - scale_bias * mean)
+        self.scale = _like(spade.gamma_beta, channels, scale, scale_bias)
+        shift, shift_bias = beta - scale * mean[:, None, None, None], beta_bias - scale_bias * mean
+        self.shift = _like(spade.gamma_beta, channels, shift, shift_bias)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Return ``x [B, C, h, w]`` normalised and modulated; ``condition`` has the same h and w."""
@@ -52,9 +52,20 @@ class FoldedSpade(nn.Module):
         return torch.addcmul(shift, x.to(shift.dtype), scale)
 
 
-def _like(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    made = nn.Conv2d(conv.in_channels, weight.shape[0], weight.shape[2], padding=weight.shape[2] // 2)
-    made.weight, made.bias = nn.Parameter(weight), nn.Parameter(bias)
+def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """A convolution that computes what it and the batch norm behind it do."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    each = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    bias = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
+    return _like(conv, conv.out_channels, conv.weight * each[:, None, None, None], bias * each + norm.bias)
+
+
+def _like(conv: nn.Conv2d, channels: int, weight: Tensor, bias: Tensor) -> nn.Conv2d:
+    """A convolution with other weights: buffers, since they are computed of a network's, in recorded graphs too."""
+    made = nn.Conv2d(conv.in_channels, channels, conv.kernel_size, conv.stride, conv.padding)  # type: ignore[arg-type]
+    del made.weight, made.bias
+    made.register_buffer("weight", weight)
+    made.register_buffer("bias", bias)
     return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
@@ -73,12 +84,7 @@ def folded(network: N, *, exact: Sequence[str] = (), bf16: bool = False) -> N:
     """
     if network.training:
         raise ValueError("a network in training mode cannot be folded: call eval() first")
-    fast = deepcopy(network).requires_grad_(False)
-    for module in list(fast.modules()):
-        _fold_block(module)
-        for name, child in list(module.named_children()):
-            if isinstance(child, Spade):
-                setattr(module, name, FoldedSpade(child))
+    fast = melted(deepcopy(network).requires_grad_(False))
     if bf16:
         for name, module in fast.named_modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)) and not name.startswith(tuple(f"{part}." for part in exact)):
@@ -88,9 +94,19 @@ def folded(network: N, *, exact: Sequence[str] = (), bf16: bool = False) -> N:
     return fast.eval().requires_grad_(False)
 
 
+def melted(network: N) -> N:
+    """Put other modules in the place of a network's own, in which its batch norms are folded."""
+    for module in list(network.modules()):
+        _fold_block(module)
+        for name, child in list(module.named_children()):
+            if isinstance(child, Spade):
+                setattr(module, name, FoldedSpade(child))
+    return network
+
+
 def _run_in_float32(part: nn.Module) -> None:
     """Let autocast alone what is called inside a part; what goes in has to be float32."""
-    forward, device = part.forward, next(part.parameters()).device.type
+    forward, device = part.forward, next(iter(part.state_dict().values())).device.type
 
     def exactly(*args: Any) -> Any:
         with torch.autocast(device, enabled=False):
@@ -101,14 +117,14 @@ def _run_in_float32(part: nn.Module) -> None:
 
 def _fold_block(module: nn.Module) -> None:
     if isinstance(module, (SameBlock, DownBlock, UpBlock)):
-        module.conv = fuse_conv_bn_eval(module.conv, module.norm)
+        module.conv = _fused(module.conv, module.norm)
         module.norm = nn.Identity()  # type: ignore[assignment]
     elif isinstance(module, ResBlock):
         # The first norm stands before a ReLU, and so has no convolution that it could melt into.
-        module.conv1 = fuse_conv_bn_eval(module.conv1, module.norm2)
+        module.conv1 = _fused(module.conv1, module.norm2)
         module.norm2 = nn.Identity()  # type: ignore[assignment]
     elif isinstance(module, nn.Sequential):
         for i in range(len(module) - 1):
             conv, norm = module[i], module[i + 1]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                module[i], module[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+                module[i], module[i + 1] = _fused(conv, norm), nn.Identity()

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, Protocol, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin, get_type_hints
 
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
+from visavis.nn.arrays import Tensor, mapped
 from visavis.nn.engine import Engine
+
+if TYPE_CHECKING:
+    from torch import nn
 
 #: How a value is built of tensors: one, None, or a sequence with the class that it is an instance of.
 Structure = Any
@@ -27,11 +33,13 @@ class Graph:
 
     Attributes:
         name: of the method.
+        gives: class of its result, which is a tensor where none is said.
         exact: stays in float32 at any precision, since it says where things are.
         lent: its result is used before it is called again, so that an engine need not copy it.
     """
 
     name: str
+    gives: type[Any] | None = None
     exact: bool = False
     lent: bool = False
 
@@ -43,32 +51,44 @@ class CompileGraphs(Protocol):
         """From here on, for a network whose weights do not change any more."""
 
 
-def flattened(value: object) -> list[Tensor]:
-    """All tensors in a value, in order."""
-    if isinstance(value, Tensor):
-        return [value]
-    return [tensor for part in _parts(value) for tensor in flattened(part)]
+class Runner(Protocol):
+    """Computes the graphs of one network by their names: torch by the network itself, or an engine without torch.
+
+    Arguments are built of NumPy arrays and of what it gave before. What it gives is built of arrays of its own, on its
+    own device: :func:`visavis.nn.arrays.on_host` has their numbers.
+    """
+
+    def __call__(self, name: str, *arguments: object) -> Any:
+        """The result of a graph."""
+
+    def weight(self, name: str) -> NDArray[np.float32]:
+        """The numbers of one tensor of the weights."""
+
+    def computing(self, *, reduced: bool) -> AbstractContextManager[object]:
+        """What has to hold while it computes; in reduced precision only where that is allowed."""
+
+
+def flattened(value: object) -> list[Any]:
+    """All arrays in a value, in order."""
+    found: list[Any] = []
+    mapped(value, found.append)
+    return found
 
 
 def structure_of(value: object) -> Structure:
     """How a value is built: ``"tensor"``, None, or a list; it goes into JSON and back."""
     if value is None:
         return None
-    return _TENSOR if isinstance(value, Tensor) else [structure_of(part) for part in _parts(value)]
+    parts = _parts(value)
+    return _TENSOR if parts is None else [structure_of(part) for part in parts]
 
 
-def rebuilt(like: object, tensors: Iterator[Tensor]) -> Any:
-    """A value that is built as another one is, of other tensors."""
-    if like is None:
-        return None
-    if isinstance(like, Tensor):
-        return next(tensors)
-    parts = [rebuilt(part, tensors) for part in _parts(like)]
-    made: Any = type(like) if is_dataclass(like) else lambda *parts: parts
-    return made(*parts)
+def rebuilt(like: object, tensors: Iterator[Any]) -> Any:
+    """A value that is built as another one is, of other arrays."""
+    return mapped(like, lambda _: next(tensors))
 
 
-def built(hint: Any, structure: Structure, tensors: Iterator[Tensor]) -> Any:
+def built(hint: Any, structure: Structure, tensors: Iterator[Any]) -> Any:
     """A value of an annotated type, of what :func:`structure_of` said of another one.
 
     Raises:
@@ -92,11 +112,12 @@ def _hints(of: Any) -> dict[str, Any]:
     return get_type_hints(of)
 
 
-def _parts(value: object) -> Sequence[object]:
-    if value is None:
-        return ()
+def _parts(value: object) -> Sequence[object] | None:
+    """What a value is built of; None of an array, which is not."""
     if isinstance(value, (tuple, list)):
         return value
     if is_dataclass(value):
         return [getattr(value, field.name) for field in fields(value)]
-    raise TypeError(f"a graph takes tensors, None, tuples and dataclasses of them, not {type(value).__name__}")
+    if not hasattr(value, "shape"):
+        raise TypeError(f"a graph takes tensors, None, tuples and dataclasses of them, not {type(value).__name__}")
+    return None

@@ -2,15 +2,14 @@
 
 Convention:
     Points and grids are ``(x, y)`` in [-1, 1]. A warp maps a place in the OUTPUT to the place in the INPUT where
-    it samples.
+    it samples. Arrays are of torch or of NumPy, all of one call of the same.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+from visavis.nn.arrays import Tensor, array_like, exact, library_of
 
 _TINY = 1e-9
 
@@ -30,7 +29,7 @@ class Spline:
     def grid(self, places: Tensor) -> Tensor:
         """Where places ``[h, w, 2]`` of the output sample the input, ``float32 [B, h, w, 2]``."""
         height, width = places.shape[:2]
-        return evaluate(self.coefficients, self.points, places.reshape(-1, 2)).view(-1, height, width, 2)
+        return evaluate(self.coefficients, self.points, places.reshape(-1, 2)).reshape(-1, height, width, 2)
 
 
 _STIFFNESS = 1e-4
@@ -38,7 +37,7 @@ _STIFFNESS = 1e-4
 
 def kernel(distance_squared: Tensor) -> Tensor:
     """The spline's radial basis ``r^2 log r^2``, zero at zero."""
-    return distance_squared * torch.log(distance_squared.clamp_min(_TINY))
+    return distance_squared * library_of(distance_squared).log(distance_squared.clip(_TINY, None))
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -48,12 +47,12 @@ def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
     return across * across + down * down
 
 
-def border_points(device: torch.device, per_side: int = 4) -> Tensor:
-    """Points ``[4 * per_side, 2]`` around the picture's edge, to pin what lies outside the face."""
-    along = torch.linspace(-1, 1, per_side + 1, device=device)[:-1]
-    one = torch.ones_like(along)
-    sides = [(along, -one), (one, along), (-along, one), (-one, -along)]
-    return torch.cat([torch.stack(side, -1) for side in sides])
+def border_points(like: Tensor, per_side: int = 4) -> Tensor:
+    """Points ``[4 * per_side, 2]`` around the picture's edge, to pin what lies outside the face; arrays as ``like``."""
+    along = [2 * step / per_side - 1 for step in range(per_side)]
+    sides = [[(at, -1.0) for at in along], [(1.0, at) for at in along]]
+    sides += [[(-x, -y) for x, y in side] for side in sides]
+    return array_like([point for side in sides for point in side], like)  # type: ignore[no-any-return]
 
 
 def solve(at: Tensor, values: Tensor, stiffness: Tensor | float = _STIFFNESS) -> Tensor:
@@ -68,30 +67,27 @@ def solve(at: Tensor, values: Tensor, stiffness: Tensor | float = _STIFFNESS) ->
     Returns:
         ``float32 [B, N + 3, 2]``: radial weights, then the affine part ``(1, x, y)``.
     """
-    count, points = at.shape[:2]
-    with torch.autocast(at.device.type, enabled=False):
-        at, values = at.float(), values.float()
-        system = at.new_zeros(count, points + 3, points + 3)
-        system[:, :points, :points] = kernel(_squared_distances(at, at))
-        give = torch.as_tensor(stiffness, dtype=at.dtype, device=at.device).expand(count, points)
-        system[:, :points, :points] += torch.diag_embed(give)
-        affine = torch.cat([torch.ones_like(at[..., :1]), at], -1)
-        system[:, :points, points:] = affine
-        system[:, points:, :points] = affine.transpose(1, 2)
-        target = torch.cat([values, values.new_zeros(count, 3, 2)], 1)
-        return torch.linalg.solve(system, target)
+    xp = library_of(at)
+    with exact(at):
+        radial = kernel(_squared_distances(at, at))
+        each = list(range(at.shape[1]))
+        radial[:, each, each] = radial[:, each, each] + stiffness
+        affine = xp.concatenate([xp.ones_like(at[..., :1]), at], -1)
+        nothing = xp.zeros_like(affine[:, :3])
+        below = xp.concatenate([affine.swapaxes(1, 2), nothing], -1)
+        system = xp.concatenate([xp.concatenate([radial, affine], -1), below], 1)
+        target = xp.concatenate([values, nothing[..., :2]], 1)
+        return xp.linalg.solve(system, target)  # type: ignore[no-any-return]
 
 
 def evaluate(coefficients: Tensor, at: Tensor, places: Tensor) -> Tensor:
     """Value ``[B, M, 2]`` of splines at ``places``, ``[M, 2]`` or ``[B, M, 2]``; the rest is as in :func:`solve`."""
-    if places.dim() == 2:
-        places = places.expand(at.shape[0], -1, -1)
-    with torch.autocast(at.device.type, enabled=False):
-        at, places = at.float(), places.float()
+    xp = library_of(at)
+    with exact(at):
         points = at.shape[1]
         radial = kernel(_squared_distances(places, at)) @ coefficients[:, :points]
-        affine = torch.cat([torch.ones_like(places[..., :1]), places], -1) @ coefficients[:, points:]
-        return radial + affine
+        affine = xp.concatenate([xp.ones_like(places[..., :1]), places], -1) @ coefficients[:, points:]
+        return radial + affine  # type: ignore[no-any-return]
 
 
 def warp_grid(
@@ -125,11 +121,13 @@ def spline(
         stiffness: ``[B, N]``, as for :func:`solve`; None holds all points fast.
         pin_border: also hold points around the picture's edge in place.
     """
+    xp = library_of(output_points)
     if stiffness is None:
-        stiffness = output_points.new_full(output_points.shape[:2], _STIFFNESS, dtype=torch.float32)
+        stiffness = xp.full_like(output_points[..., 0], _STIFFNESS)
     if pin_border:
-        border = border_points(output_points.device).expand(output_points.shape[0], -1, -1)
-        output_points = torch.cat([output_points.float(), border], 1)
-        input_points = torch.cat([input_points.float(), border], 1)
-        stiffness = torch.cat([stiffness, stiffness.new_full(border.shape[:2], _STIFFNESS)], 1)
+        border = border_points(output_points)
+        border = xp.broadcast_to(border, (output_points.shape[0], *border.shape))
+        output_points = xp.concatenate([output_points, border], 1)
+        input_points = xp.concatenate([input_points, border], 1)
+        stiffness = xp.concatenate([stiffness, xp.full_like(border[..., 0], _STIFFNESS)], 1)
     return Spline(output_points, solve(output_points, input_points, stiffness))

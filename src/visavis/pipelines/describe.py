@@ -13,7 +13,8 @@ from visavis.core.config import build
 from visavis.core.registry import FAMILIES
 from visavis.enhance.interpolation import BetweenConfig, Interpolator
 from visavis.enhance.super_resolution import EnlargeConfig, Enlarger
-from visavis.face.model3d import FaceModelConfig, FaceModelTensors
+from visavis.face.model3d import FaceModelConfig
+from visavis.face.model3d_tensors import FaceModelTensors
 from visavis.generators.base import family_of
 from visavis.judges.face_network import FaceConfig, FaceNetwork
 from visavis.judges.mouth_sync import MouthSync, MouthSyncConfig

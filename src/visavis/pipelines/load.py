@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from visavis.generators.base import Generator, family_of
 from visavis.nn.engine import Engine
-from visavis.runtime.compiled import compile_graphs
+from visavis.runtime.packaged import PackagedRunner, packaged_graphs
 from visavis.weights.checkpoint import load
-from visavis.weights.network import load_fitting
 from visavis.weights.store import resolve
 
 
@@ -26,6 +25,11 @@ def load_generator(name_or_path: str, engine: Engine | None = None, *, fold: boo
     header = load(path, tensors=False)
     chosen = (engine or Engine()).chosen()
     family = family_of(header.family)
+    if fold and chosen.name != "torch" and (file := packaged_graphs(header.family, header.config)) is not None:
+        return family.of_graphs(header.config, PackagedRunner(path, file, family.graphs, chosen), chosen)
+    from visavis.runtime.compiled import compile_graphs
+    from visavis.weights.network import load_fitting
+
     network = load_fitting(path, header, lambda: family.new_network(header.config))
     generator = family.from_checkpoint(header.config, network, chosen)
     if fold:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from visavis.audio.feature import SoundFeature
 from visavis.generators.base import Generator, Prior
 from visavis.motion.kind import refuse_meshes
-from visavis.motion.speech.speaker import Rhythm, Speaker
-from visavis.motion.speech.spoken import Spoken
+from visavis.motion.speech.spoken import Rhythm, Spoken
 
 Array = NDArray[np.float32]
 #: How a person moves in speaking, from :meth:`Speaks.rhythm_of`; None where nothing tells it.
@@ -61,4 +60,6 @@ def load_speaker() -> Speaks:
     Raises:
         WeightsError: its weights are missing or damaged.
     """
+    from visavis.motion.speech.speaker import Speaker
+
     return Speaker.load()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.nn.engine import Engine
-from visavis.runtime.tracing import Flat
+
+if TYPE_CHECKING:
+    from visavis.runtime.tracing import Flat
 
 Array = NDArray[np.float32]
 #: From all inputs of a graph to its outputs, which stay as they are until the same thread's next call.
@@ -24,11 +26,19 @@ class Backend(Protocol):
         """Of the engine; what one version has made, another does not read."""
 
     def build(self, flat: Flat, arguments: tuple[object, ...], engine: Engine) -> bytes:
-        """Convert and compile; slow.
+        """Convert and compile what torch records; slow.
 
         Args:
             flat: the method.
             arguments: as it is called with.
+            engine: precision and threads.
+        """
+
+    def build_onnx(self, model: bytes, engine: Engine) -> bytes:
+        """Compile an ONNX model, whose inputs are named ``input0`` and so on; slow.
+
+        Args:
+            model: with its weights.
             engine: precision and threads.
         """
 

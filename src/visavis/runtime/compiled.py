@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -16,17 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from visavis.core.processor import processor
 from visavis.nn.engine import Engine
 from visavis.nn.graph import Graph, Structure, built, flattened, structure_of
 from visavis.runtime.backend import Array, Backend, Run
-from visavis.runtime.cache import Entry, GraphCache
+from visavis.runtime.cache import GraphCache
+from visavis.runtime.ready import WORDS, first_line, log, ready
 from visavis.runtime.tracing import Flat
 
-log = logging.getLogger("visavis.runtime")
 #: Rooms of the package whose code makes a graph what it is.
 _ROOMS = ("nn", "motion", "audio", "generators", "enhance", "runtime")
-_WORDS = {"openvino": "OpenVINO", "onnx": "ONNX Runtime"}
 
 
 def compile_graphs(
@@ -43,7 +39,7 @@ def compile_graphs(
         engine: who computes them, with nothing left to choose.
         cache: of compiled graphs; None takes the user's.
     """
-    if engine.name not in _WORDS:
+    if engine.name not in WORDS:
         return
     about = f"{_weights_of(network)} {_code()}"
     for graph in graphs:
@@ -95,52 +91,18 @@ class Compiled:
 
     def _made(self, arguments: tuple[object, ...], shape: str) -> tuple[Run, Structure] | None:
         """The graph for tensors of these shapes; None where the engine cannot compute it."""
-        backend = backend_of(self._engine.name)
-        told = [self._engine.name, backend.version, self._engine.precision, self._graph.name, shape, self._about]
-        key = hashlib.sha256(json.dumps([*told, processor(), torch.__version__]).encode()).hexdigest()
-        found = self._loaded(backend, key)
-        if found is not None:
-            return found
-        with self._cache.alone():
-            # Another process may have compiled it meanwhile.
-            return self._loaded(backend, key) or self._built(backend, key, arguments)
-
-    def _loaded(self, backend: Backend, key: str) -> tuple[Run, Structure] | None:
-        entry = self._cache.get(key)
-        if entry is None:
-            return None
-        try:
-            return backend.load(entry.made, self._engine), entry.result
-        except Exception:  # engines raise what they like; what they cannot read is compiled again
-            self._cache.drop(key)
-            return None
-
-    def _built(self, backend: Backend, key: str, arguments: tuple[object, ...]) -> tuple[Run, Structure] | None:
         name = f"{type(self._network).__name__}.{self._graph.name}"
-        began = time.perf_counter()
-        log.info("compiling %s for %s, once on this machine ...", name, _WORDS[self._engine.name])
-        flat = Flat(self._network, self._graph.name, arguments)
+
+        def build(backend: Backend) -> tuple[bytes, Structure]:
+            flat = Flat(self._network, self._graph.name, arguments)
+            return backend.build(flat, arguments, self._engine), flat.result
+
+        told = [self._graph.name, shape, self._about, torch.__version__]
         try:
-            made = backend.build(flat, arguments, self._engine)
-            run = backend.load(made, self._engine)
+            return ready(name, told, build, self._engine, self._cache)
         except Exception as error:  # engines raise what they like
-            log.warning("%s cannot compute %s, so torch does: %s", _WORDS[self._engine.name], name, _first_line(error))
+            log.warning("%s cannot compute %s, so torch does: %s", WORDS[self._engine.name], name, first_line(error))
             return None
-        log.info("compiled %s in %.1f s", name, time.perf_counter() - began)
-        self._cache.put(key, Entry(flat.result, made))
-        return run, flat.result
-
-
-@cache
-def backend_of(name: str) -> Backend:
-    """The engine of a name; its package is imported here and nowhere else."""
-    if name == "openvino":
-        from visavis.runtime.with_openvino import OpenVino
-
-        return OpenVino()
-    from visavis.runtime.with_onnx import OnnxRuntime
-
-    return OnnxRuntime()
 
 
 def _weights_of(network: nn.Module) -> str:
@@ -161,7 +123,3 @@ def _code() -> str:
     for path in sorted(path for room in _ROOMS for path in (root / room).rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

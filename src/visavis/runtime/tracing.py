@@ -1,8 +1,11 @@
-"""A network's method as a plain graph from tensors to tensors, as torch records it."""
+"""A network's method as a plain graph from tensors to tensors, as torch records it, and as ONNX."""
 
 from __future__ import annotations
 
+import io
 import warnings
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import Any
 
 import torch
@@ -37,8 +40,29 @@ class Flat(nn.Module):
         return tuple(tensor.clone() for tensor in flattened(result))
 
 
-def traced(flat: Flat, arguments: tuple[object, ...]) -> Any:
+def traced(flat: nn.Module, arguments: tuple[object, ...]) -> Any:
     """Record a method by calling it once; nothing in a graph may depend on its tensors' values."""
     with warnings.catch_warnings(), torch.inference_mode(), torch.autocast("cpu", enabled=False):
         warnings.simplefilter("ignore")  # of shapes that are taken for constants, which they are
         return torch.jit.trace(flat, tuple(flattened(arguments)), check_trace=False)  # type: ignore[no-untyped-call]
+
+
+#: The first that has grid_sample is 16; bilinear interpolation and softmax are as torch has them.
+OPSET = 17
+
+
+def as_onnx(recorded: Any, tensors: Sequence[Tensor], names: Sequence[str]) -> bytes:
+    """What torch recorded as an ONNX model, whose inputs have the given names; needs ONNX's own package."""
+    kept = io.BytesIO()
+    # What it cannot export it prints in full before it raises.
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            recorded,
+            tuple(tensors),
+            kept,  # type: ignore[arg-type]
+            input_names=list(names),
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return kept.getvalue()

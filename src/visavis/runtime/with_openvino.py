@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,12 +14,14 @@ from visavis.nn.engine import Engine
 from visavis.nn.graph import flattened
 from visavis.runtime.backend import Array, Run
 from visavis.runtime.telemetry import no_telemetry
-from visavis.runtime.tracing import Flat, traced
 
 with no_telemetry():
     import openvino as ov
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+if TYPE_CHECKING:
+    from visavis.runtime.tracing import Flat
+
+_INPUT = re.compile(r"input(\d+)")
 
 
 class OpenVino:
@@ -31,7 +34,17 @@ class OpenVino:
 
     def build(self, flat: Flat, arguments: tuple[object, ...], engine: Engine) -> bytes:
         """Convert what torch recorded, and compile it."""
-        model = _converted(traced(flat, arguments), [list(each.shape) for each in flattened(arguments)])
+        from visavis.runtime.tracing import traced
+
+        return self._kept(
+            _converted(traced(flat, arguments), [list(each.shape) for each in flattened(arguments)]), engine
+        )
+
+    def build_onnx(self, model: bytes, engine: Engine) -> bytes:
+        """Read and compile a model."""
+        return self._kept(self._core.read_model(model), engine)
+
+    def _kept(self, model: Any, engine: Engine) -> bytes:
         kept = io.BytesIO()
         self._core.compile_model(model, "CPU", _settings(engine)).export_model(kept)
         return kept.getvalue()
@@ -47,6 +60,10 @@ def _converted(module: Any, shapes: Sequence[Sequence[int]]) -> Any:
     By the front end itself: ``openvino.convert_model`` is the same behind a door that reports its use over the network
     and silences the loggers of its callers.
     """
+    with no_telemetry():
+        from openvino.frontend import FrontEndManager
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
     front = FrontEndManager().load_by_framework("pytorch")
     decoder = TorchScriptPythonDecoder(module)  # the front end does not keep it, and needs it until the end
     read = front.load(decoder)
@@ -54,7 +71,10 @@ def _converted(module: Any, shapes: Sequence[Sequence[int]]) -> Any:
         place = read.get_place_by_input_index(number)
         read.set_partial_shape(place, ov.PartialShape(list(shape)))
         read.set_element_type(place, ov.Type.f32)
-    return front.convert(read)
+    model = front.convert(read)
+    for number, given in enumerate(model.inputs):
+        given.get_tensor().set_names({f"input{number}"})
+    return model
 
 
 def _settings(engine: Engine) -> dict[str, Any]:
@@ -70,13 +90,17 @@ def _settings(engine: Engine) -> dict[str, Any]:
 def _runner(model: Any) -> Run:
     """One request a thread, since a request computes one thing at a time."""
     own = threading.local()
+    # Inputs that do not count are left out of an ONNX model.
+    numbers = [
+        next(int(found[1]) for name in given.get_names() if (found := _INPUT.fullmatch(name))) for given in model.inputs
+    ]
 
     def run(inputs: Sequence[Array]) -> Sequence[Array]:
         if not hasattr(own, "request"):
             own.request = model.create_infer_request()
         request = own.request
         # A tensor does not keep the array whose memory it shares.
-        own.inputs = [np.ascontiguousarray(value) for value in inputs]
+        own.inputs = [np.ascontiguousarray(inputs[number]) for number in numbers]
         for number, value in enumerate(own.inputs):
             request.set_input_tensor(number, ov.Tensor(value, shared_memory=True))
         request.infer()

@@ -26,6 +26,8 @@ _RANGES = {
     "far_share": (0, 1),
     "jitter": (0, 1),
     "seed": (0, (1 << 63) - 1),
+    "pool": (0, 1 << 24),
+    "drivings": (1, 1 << 16),
 }
 
 
@@ -72,6 +74,14 @@ class TrainConfig:
             weights of one of these, or `none`; empty for the first of the first three that is at hand.
         start_from: name or path of the weights that the network begins with, of the same family and shape; empty for
             new weights.
+        start_partly: the shape may be another one: what `start_from` has of the same name and shape is taken, and the
+            rest is new.
+        frozen: parts of the network that stay as they begin.
+        pool: how many different pairs of frames there are in all; 0 for new ones for ever. What frozen parts make of a
+            pair is kept in memory, so that a pair that comes again costs the other parts alone.
+        drivings: how many pairs of the pool share a source.
+        teacher: name or path of weights of the same family whose results are targets too (`losses.teacher`,
+            `losses.teacher_grid`); empty for none. Needs a `pool`, since what it makes of a pair is kept.
     """
 
     model: Any = None
@@ -107,6 +117,11 @@ class TrainConfig:
     mirrored: float = 0.0
     perceptual: str = ""
     start_from: str = ""
+    start_partly: bool = False
+    frozen: tuple[str, ...] = ()
+    pool: int = 0
+    drivings: int = 8
+    teacher: str = ""
 
     def __post_init__(self) -> None:
         """Refuse counts that no run can have."""
@@ -119,6 +134,8 @@ class TrainConfig:
         if not 0 < self.learning_rate <= 1:
             raise ConfigError(f"'learning_rate' must be above 0 and at most 1, not {self.learning_rate}")
         check_ranges(self, _RANGES)
+        if self.teacher and not self.pool:
+            raise ConfigError("'teacher' needs a 'pool' of pairs: what it makes of each is kept")
 
 
 def read_config(path: Path, settings: Sequence[str] = ()) -> TrainConfig:
@@ -154,6 +171,8 @@ def from_values(values: Mapping[str, Any]) -> TrainConfig:
     task = task_class(str(values.get("task", "avfr")))
     plain = {key: value for key, value in values.items() if key not in _TABLES}
     config = build(TrainConfig, plain)
+    if config.pool and not task.pools:
+        raise ConfigError(f"'pool': task '{config.task}' draws new samples for ever")
     losses: Any = build(task.losses_class, _table(values, "losses"), "losses.")
     for name, value in asdict(losses).items():
         if isinstance(value, (int, float)) and value < 0:

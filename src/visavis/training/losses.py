@@ -36,6 +36,8 @@ class LossWeights:
         adversarial_mouth: the same for a second discriminator that sees the mouth alone; needs `adversarial`. Ours.
         adversarial_from: share of the run after which discriminators join.
         feature_matching: L1 of the discriminators' features, which steadies the GAN; needs `adversarial`.
+        teacher: how much the terms `l1` and `gradient` count with the teacher's picture in place of the true one. Ours.
+        teacher_grid: L1 of the dense motion and the teacher's, in pixels. Ours.
     """
 
     l1: float = 10.0
@@ -52,6 +54,8 @@ class LossWeights:
     adversarial_mouth: float = 0.0
     adversarial_from: float = 0.0
     feature_matching: float = 0.0
+    teacher: float = 0.0
+    teacher_grid: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse features of a discriminator that does not learn."""

@@ -32,6 +32,7 @@ class Start:
         fixed: what the task does not learn from its data, since the weights were trained with it.
         own: names of tensors that a new network keeps, since they belong to its data.
         weights: without what belongs to the data that they were trained on.
+        partly: whether the network may have other tensors, which it then keeps.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Start:
     fixed: Mapping[str, Tensor]
     own: Collection[str]
     weights: Checkpoint
+    partly: bool = False
 
     def load_into(self, network: nn.Module) -> None:
         """Copy the weights into a new network, which keeps of its own what belongs to its data.
@@ -47,8 +49,14 @@ class Start:
         Raises:
             WeightsError: a tensor is missing, unknown, or of another shape.
         """
-        own = {name: tensor for name, tensor in network.state_dict().items() if name in self.own}
-        load_into(network, replace(self.weights, tensors={**self.weights.tensors, **own}), self.path)
+        now, theirs = network.state_dict(), self.weights.tensors
+        own = {name: tensor for name, tensor in now.items() if name in self.own}
+        if self.partly:
+            theirs = {
+                name: tensor for name, tensor in theirs.items() if name in now and now[name].shape == tensor.shape
+            }
+            own = {name: tensor for name, tensor in now.items() if name in self.own or name not in theirs}
+        load_into(network, replace(self.weights, tensors={**theirs, **own}), self.path)
 
     def description(self) -> dict[str, str]:
         """For the run's record."""
@@ -75,7 +83,8 @@ def find_start(config: TrainConfig) -> Start | None:
             f"start_from '{config.start_from}': is of family '{weights.family}', and the run's task '{config.task}' "
             f"trains family '{task.family}'"
         )
-    _check_shape(config, task, weights, path)
+    if not config.start_partly:
+        _check_shape(config, task, weights, path)
     tensors = {name: tensor for name, tensor in weights.tensors.items() if name not in task.of_data}
     return Start(
         config.start_from,
@@ -84,6 +93,7 @@ def find_start(config: TrainConfig) -> Start | None:
         fixed=task.fixed_in(config.model, tensors),
         own=task.of_data,
         weights=replace(weights, tensors=tensors),
+        partly=config.start_partly,
     )
 
 

@@ -60,6 +60,7 @@ class Task(Protocol):
             of them where it has no such table. None where the task has its judges from ``[losses]``, or none.
         of_data: names of settings of the shape and of tensors of the network that belong to the data and not to the
             weights; a run that starts from weights has its own.
+        pools: whether its samples may come from a pool, see :class:`visavis.training.config.TrainConfig`.
         network: what learns. Its running average is what is saved for use.
         judge: network that tells real pictures from made ones, or None; gives logits, one tensor or a tuple of them.
         done: share of the run that is done; the trainer sets it before each step.
@@ -72,6 +73,7 @@ class Task(Protocol):
     data_class: ClassVar[type | None]
     judges: ClassVar[Mapping[str, JudgeConfig] | None]
     of_data: ClassVar[tuple[str, ...]]
+    pools: ClassVar[bool]
     network: nn.Module
     judge: nn.Module | None
     done: float

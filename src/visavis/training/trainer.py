@@ -39,6 +39,14 @@ def _columns(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list
     return slow, fast
 
 
+def _part(network: nn.Module, name: str) -> nn.Module:
+    try:
+        return network.get_submodule(name)
+    except AttributeError as error:
+        known = ", ".join(part for part, _ in network.named_children())
+        raise ConfigError(f"'frozen' names no part of the network: '{name}'; its parts are {known}") from error
+
+
 class _Learner(nn.Module):
     """The task as one forward pass, through which several processes average their gradients."""
 
@@ -75,7 +83,8 @@ class Trainer:
         if config.compile:
             for part in task.network.children():
                 part.compile()
-        self.optimiser = self._adam(task.network.parameters())
+        self._frozen = [_part(task.network, name).requires_grad_(False) for name in config.frozen]
+        self.optimiser = self._adam([weight for weight in task.network.parameters() if weight.requires_grad])
         self._learner = machine.setup(_Learner(task))
         self.judge_optimiser: torch.optim.Adam | None = None
         if task.judge is not None:
@@ -102,6 +111,8 @@ class Trainer:
     def step(self, parts: Sequence[TensorBatch]) -> dict[str, Tensor]:
         """Learn from the batches of :meth:`numbers`; returns the weighted losses, detached, as their mean."""
         network = self.task.network.train()
+        for part in self._frozen:
+            part.eval()
         self.task.done = self.pace.done(self.steps_done)
         self._set_learning_rate()
         self.optimiser.zero_grad(set_to_none=True)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
 
 from visavis.core.aside import why_not, written_aside
-from visavis.core.errors import OutputError, WeightsError
+from visavis.core.config import build
+from visavis.core.errors import ConfigError, OutputError, WeightsError
 from visavis.core.strict_json import loads
+from visavis.weights.store import base_of
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 _FORMAT = "visavis-1"
 _MOST_NAMED = 3
@@ -32,14 +36,46 @@ class Checkpoint:
     Attributes:
         family: which generator it is for, e.g. ``avfr``.
         config: the network's shape, as plain values.
-        meta: licence, training data, steps and the like.
-        tensors: the weights, in the precision of the file; or their shapes alone, on the device ``meta``.
+        meta: licence, training data, steps and the like; ``base`` names weights that these stand on, see :class:`Base`.
+        tensors: the weights, those of its base too, in the precision of the file; or what has their shapes, and no
+            numbers.
     """
 
     family: str
     config: dict[str, Any]
     meta: dict[str, Any]
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Base:
+    """Packaged weights that others stand on: some parts are theirs, and not stored a second time.
+
+    Attributes:
+        name: of the weights.
+        sha256: of their file, in hex.
+        parts: names of parts whose tensors are taken from there.
+    """
+
+    name: str
+    sha256: str
+    parts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, plain: object) -> Base:
+        """As ``base`` of a checkpoint's meta has it.
+
+        Raises:
+            ValueError: it is not of that form.
+        """
+        try:
+            return build(cls, cast(Mapping[str, Any], plain))
+        except (ConfigError, TypeError, AttributeError) as error:
+            raise ValueError(f"its 'base' is damaged: {error}") from error
+
+    def gives(self, tensor: str) -> bool:
+        """Whether a tensor is one of its parts'."""
+        return tensor.startswith(tuple(f"{part}." for part in self.parts))
 
 
 def save(
@@ -59,6 +95,9 @@ def save(
     Raises:
         OutputError: it cannot be written there.
     """
+    import torch
+    from safetensors.torch import save_file
+
     stored = {
         # A copy each: safetensors refuses tensors that share memory.
         name: (_halved(tensor) if half else tensor).detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -80,6 +119,8 @@ def save(
 
 
 def _halved(tensor: Tensor) -> Tensor:
+    import torch
+
     fits = tensor.is_floating_point() and bool(tensor.abs().le(torch.finfo(torch.float16).max).all())
     return tensor.half() if fits else tensor
 
@@ -94,7 +135,7 @@ def load(path: Path, *, tensors: bool = True) -> Checkpoint:
         raise WeightsError(f"{path}: no such weights file")
     try:
         check_header(path)
-        with safe_open(str(path), framework="pt") as file:
+        with safe_open(str(path), framework="pt" if tensors else "numpy") as file:
             header = file.metadata() or {}
             if header.get("format") != _FORMAT:
                 raise WeightsError(f"{path}: is not a visavis checkpoint (its header has no format '{_FORMAT}')")
@@ -102,15 +143,47 @@ def load(path: Path, *, tensors: bool = True) -> Checkpoint:
             if not isinstance(config, dict) or not isinstance(meta, dict):
                 raise WeightsError(f"{path}: is damaged; config and meta in its header must be tables")
             names = file.keys()
-            if tensors:
-                values = {name: file.get_tensor(name) for name in names}
-            else:
-                values = {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in names}
+            values = {name: _read(file, name, tensors) for name in names}
+        if "base" in meta:
+            values = {**_of_base(path, Base.of(meta["base"]), tensors), **values}
         return Checkpoint(header["family"], config, meta, values)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         # The first of torch's lines: it may add a trace of its own.
         why = str(error).partition("\n")[0][:200]
         raise WeightsError(f"{path}: is not a safetensors file, or is damaged or cut short ({why})") from error
+
+
+def _read(file: Any, name: str, numbers: bool) -> Any:
+    """One tensor, or what has its shape alone."""
+    return file.get_tensor(name) if numbers else np.broadcast_to(np.float32(0), file.get_slice(name).get_shape())
+
+
+def _of_base(path: Path, base: Base, numbers: bool) -> dict[str, Any]:
+    """The tensors that weights have of the packaged ones that they stand on."""
+    with safe_open(str(base_of(path, base.name, base.sha256)), framework="pt" if numbers else "numpy") as file:
+        return {name: _read(file, name, numbers) for name in file.keys() if base.gives(name)}  # noqa: SIM118
+
+
+def arrays(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Some of a checkpoint's tensors by name, its base's too, without torch; floating point ones in float32.
+
+    Raises:
+        WeightsError: a tensor is missing, or the file cannot be read.
+    """
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            own = set(file.keys())
+            found = {name: file.get_tensor(name) for name in names if name in own}
+            meta = loads((file.metadata() or {}).get("meta", "{}"))
+        if "base" in meta:
+            base = Base.of(meta["base"])
+            with safe_open(str(base_of(path, base.name, base.sha256)), framework="numpy") as file:
+                found |= {name: file.get_tensor(name) for name in names if name not in own}
+        if missing := set(names) - found.keys():
+            raise WeightsError(f"{path}: lacks {min(missing)}")
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: cannot be read ({str(error)[:200]})") from error
+    return {name: a.astype(np.float32, copy=False) if a.dtype.kind == "f" else a for name, a in found.items()}
 
 
 def check_header(path: Path) -> None:
@@ -138,7 +211,7 @@ def is_checkpoint(path: Path) -> bool:
     """Whether a file says in its header that visavis wrote it; False for what cannot be read at all."""
     try:
         check_header(path)
-        with safe_open(str(path), framework="pt") as file:
+        with safe_open(str(path), framework="numpy") as file:
             return (file.metadata() or {}).get("format") == _FORMAT
     except (WeightsError, SafetensorError, OSError, ValueError):
         return False
@@ -150,13 +223,17 @@ def check_fits(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         WeightsError: tensors are missing, unknown, or of another shape.
     """
-    wanted = network.state_dict()
+    check_shapes({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}, checkpoint, path)
+
+
+def check_shapes(wanted: Mapping[str, tuple[int, ...]], checkpoint: Checkpoint, path: Path) -> None:
+    """The same, of shapes by name."""
     missing = sorted(wanted.keys() - checkpoint.tensors.keys())
     extra = sorted(checkpoint.tensors.keys() - wanted.keys())
     shapes = [
         name
         for name in wanted.keys() & checkpoint.tensors.keys()
-        if wanted[name].shape != checkpoint.tensors[name].shape
+        if wanted[name] != tuple(checkpoint.tensors[name].shape)
     ]
     for problem, names in (("lacks", missing), ("has unknown", extra), ("has another shape for", sorted(shapes))):
         if names:
@@ -167,6 +244,8 @@ def check_fits(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
 def load_into(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     """Copy the checkpoint's tensors into a network; every key and shape must match exactly."""
     check_fits(network, checkpoint, path)
+    import torch
+
     wanted = network.state_dict()
     with torch.no_grad():
         network.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in checkpoint.tensors.items()})

@@ -13,6 +13,7 @@ from visavis.core.paths import cache_folder
 PACKAGED = Path(__file__).parent / "packaged"
 FOLDER_VARIABLE = "VISAVIS_WEIGHTS"
 DEFAULT_MODEL = "avfr-256"
+_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,21 @@ def resolve(name_or_path: str) -> Path:
     raise WeightsError(f"no weights named '{name_or_path}'; packaged are: {names}; or give a .safetensors file")
 
 
+def base_of(path: Path, name: str, digest: str) -> Path:
+    """File of the packaged weights that those of ``path`` stand on, which must be the very ones.
+
+    Raises:
+        WeightsError: there are none of that name and hash, or they are damaged.
+    """
+    entry = packaged().get(name)
+    if entry is None or entry.sha256 != digest:
+        wanted = f"'{name[:_SHOWN]}' of sha256 {digest[:_SHOWN]}..."
+        raise WeightsError(f"{path}: stands on the packaged weights {wanted}, which this version does not have")
+    return _checked(entry)
+
+
 def _checked(entry: Entry) -> Path:
-    from visavis.weights.checkpoint import sha256  # brings torch, which listing names does not need
+    from visavis.weights.checkpoint import sha256  # brings NumPy, which listing names does not need
 
     file = PACKAGED / entry.file
     if not file.is_file() or sha256(file) != entry.sha256:

@@ -28,11 +28,11 @@ class CandidateMotion(nn.Module):
         drawings = 2 * FOLD**2 if config.mesh_motion else 0
         channels = config.keypoints + 1 + (3 + config.layers) * self.candidates + drawings
         self.hourglass = Hourglass(config.motion_width, channels, config.motion_blocks, config.motion_max)
-        out = self.hourglass.out_filters
-        self.mask = nn.Conv2d(out, self.candidates, 7, padding=3)
-        self.occlusion = nn.Conv2d(out, 1, 7, padding=3)
+        out, kernel = self.hourglass.out_filters, 3 if config.coarse_heads else 7
+        self.mask = nn.Conv2d(out, self.candidates, kernel, padding="same")
+        self.occlusion = nn.Conv2d(out, 1, kernel, padding="same")
         if config.mesh_motion:
-            self.residual = nn.Conv2d(out, 2, 7, padding=3)
+            self.residual = nn.Conv2d(out, 2, kernel, padding="same")
             nn.init.zeros_(self.residual.weight)
             nn.init.zeros_(self.residual.bias)  # type: ignore[arg-type]
             with torch.no_grad():
@@ -48,6 +48,15 @@ class CandidateMotion(nn.Module):
             driving: keypoints.
             by_mesh: the mesh's candidate, or None.
             drawing: of the driving mesh, folded to ``[B, 16, h, w]``, or None.
+        """
+        return self.choose(*self.see(still, driving, by_mesh, drawing))
+
+    def see(
+        self, still: Still, driving: KeypointMotion, by_mesh: Spline | None, drawing: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """What the choice is made of: the heads' input, and the candidates ``[B, candidates, h, w, 2]``.
+
+        The input is ``[B, out, h, w]``, or half of that side with coarse heads; the rest is as for :meth:`forward`.
         """
         height, width = still.small.shape[2:]
         grid = coordinate_grid(height, width, align_corners=False, device=still.small.device)
@@ -66,17 +75,24 @@ class CandidateMotion(nn.Module):
         if still.small_person is not None:
             person = still.small_person[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
             parts.append(sample(person, motions.flatten(0, 1)).view(-1, count, height, width))
-        mask, occlusion, residual = self._heads(self.hourglass(channels_last(torch.cat(parts, 1))))
+        seen = self.hourglass(channels_last(torch.cat(parts, 1)))
+        return F.avg_pool2d(seen, 2) if self.config.coarse_heads else seen, motions
+
+    def choose(self, seen: Tensor, motions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Results of :meth:`forward`, of those of :meth:`see`."""
+        mask, occlusion, residual = self._heads(seen, motions.shape[2:4])
         mask = no_denormals(mask.softmax(1))
         dense = (mask[..., None] * motions).sum(1)
         if residual is not None:
             dense = dense + 0.1 * residual.tanh().permute(0, 2, 3, 1)
         return dense, occlusion.sigmoid(), mask
 
-    def _heads(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _heads(self, seen: Tensor, size: torch.Size) -> tuple[Tensor, Tensor, Tensor | None]:
         """Logits of mask and occlusion, and the residual before its tanh, by one convolution: it costs as one head."""
         heads = [self.mask, self.occlusion] + ([self.residual] if self.config.mesh_motion else [])
         weight, bias = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])  # type: ignore[misc]
-        made = F.conv2d(seen, weight, bias, padding=3).float()
+        made = F.conv2d(seen, weight, bias, padding="same").float()
+        if self.config.coarse_heads:
+            made = F.interpolate(made, size=tuple(size), mode="bilinear", align_corners=False)
         count = self.candidates
         return made[:, :count], made[:, count : count + 1], made[:, count + 1 :] if self.config.mesh_motion else None

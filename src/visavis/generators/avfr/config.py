@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from visavis.core.config import check_ranges, check_volume
 from visavis.core.errors import ConfigError
@@ -19,6 +19,9 @@ _RANGES = {
     "bottleneck_blocks": (0, 32),
     "condition_channels": (0, 2048),
     "modulation_kernel": (1, 7),
+    "light_widths": (1, 2048),
+    "light_blocks": (0, 32),
+    "light_carried": (1, 2048),
     **dict.fromkeys(_WIDTHS, (1, 2048)),
 }
 
@@ -48,6 +51,13 @@ class AvfrConfig:
         bottleneck_blocks: residual SPADE blocks at h/4 in the decoder.
         condition_channels: channels that Enc_dec is squeezed to before it modulates the SPADE blocks; 0 keeps all.
         modulation_kernel: kernel of the convolutions that make gamma and beta.
+        coarse_heads: make mask, occlusion and residual by 3x3 convolutions at h/8 and stretch them, in place of 7x7 at
+            h/4, which cost 20 times as much. Ours.
+        light: a decoder that computes at h/2, h/4 and h/8 alone and unfolds its last features to h, over fewer features
+            that are carried along (`generators/avfr/light.py`); needs `layers`, `align_identity` and `identity_aware`.
+            Ours.
+        light_widths, light_blocks: its channels and residual blocks at h/2, h/4 and h/8.
+        light_carried: channels that are carried along at h/2 and h/4.
     """
 
     size: int = 256
@@ -72,6 +82,11 @@ class AvfrConfig:
     bottleneck_blocks: int = 6
     condition_channels: int = 0
     modulation_kernel: int = 3
+    coarse_heads: bool = False
+    light: bool = False
+    light_widths: tuple[int, int, int] = (16, 48, 64)
+    light_blocks: tuple[int, int, int] = (1, 2, 2)
+    light_carried: tuple[int, int] = (16, 48)
 
     def __post_init__(self) -> None:
         """Refuse shapes and combinations that no network can have, or that would fill the memory."""
@@ -83,6 +98,10 @@ class AvfrConfig:
             raise ConfigError(f"'modulation_kernel' must be odd, not {self.modulation_kernel}")
         if self.layers and not self.composite:
             raise ConfigError("'layers' blends a third layer into the composite: set 'composite' too")
+        if self.light and not (self.layers and self.align_identity and self.identity_aware and self.mesh_motion):
+            raise ConfigError(
+                "'light' needs 'layers', 'align_identity', 'identity_aware' and 'mesh_motion', whose results it reads"
+            )
         quarter = max(self.widths[2], self.channels, self.detector_width, self.motion_width, 4 * (self.keypoints + 2))
         check_volume(self.size, {1: self.widths[0], 2: self.widths[1], 4: quarter})
 
@@ -113,6 +132,11 @@ class AvfrConfig:
         )
 
     @classmethod
+    def live256(cls) -> AvfrConfig:
+        """`avfr-256-live`: keypoints and dense motion of `avfr-256`, a light decoder, and no sound."""
+        return replace(cls.compact256(), sound=False, coarse_heads=True, light=True)
+
+    @classmethod
     def tiny(cls) -> AvfrConfig:
         """A network small enough for tests, with every part switched on."""
         return cls(
@@ -138,4 +162,8 @@ class AvfrConfig:
 
 
 #: Names under which configurations can be asked for without weights.
-NAMED = {"avfr-256": AvfrConfig.compact256, "avfr-paper-256": AvfrConfig.paper256}
+NAMED = {
+    "avfr-256": AvfrConfig.compact256,
+    "avfr-256-live": AvfrConfig.live256,
+    "avfr-paper-256": AvfrConfig.paper256,
+}

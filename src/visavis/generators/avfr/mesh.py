@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor, nn
+from functools import cached_property
 
 from visavis.face.mesh import CONTROL_POINTS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
-from visavis.face.types import MESH_POINTS, SKIN_POINTS
+from visavis.face.types import SKIN_POINTS
+from visavis.nn.arrays import Tensor, array_like, exact, library_of
 
 _NEIGHBOURS = 9  # points that span the skin around a control point, itself included
 _HIDDEN, _SEEN = -0.1, 0.1  # cosines between a point's normal and the camera: fully let go, fully held
@@ -37,86 +36,89 @@ class MeshControls:
     stiffness: Tensor
 
 
-class MeshModel(nn.Module):
-    """The linear face model as buffers, so that a receiver has it with the weights.
+@dataclass(frozen=True, eq=False)
+class ControlPoints:
+    """The control points of a linear face model (:class:`visavis.face.morphable.LinearFaceModel`), of either library.
 
-    See :class:`visavis.face.morphable.LinearFaceModel`, which fits it.
+    Attributes:
+        mean: of all points, ``float32 [478, 3]``.
+        basis: ``float32 [n, 478, 3]``.
     """
 
     mean: Tensor
     basis: Tensor
-    control: Tensor
 
-    def __init__(self, coefficients: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(MESH_POINTS, 3))
-        self.register_buffer("basis", torch.zeros(coefficients, MESH_POINTS, 3))
-        self.register_buffer("control", torch.tensor(CONTROL_POINTS), persistent=False)
-        self._settled: tuple[Tensor, Tensor, Tensor] | None = None
-
-    def settle(self) -> None:
-        """Work out once what depends on mean and basis alone, which must not change any more."""
-        self._settled = self._still()
-
-    def _still(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean ``[N, 3]``, basis ``[n, N, 3]`` and normals ``[N, 3]`` at the control points."""
-        return self.mean[self.control], self.basis[:, self.control].float(), self._normals()
-
-    def controls(self, values: Tensor) -> MeshControls:
-        """Control points of mesh values ``[B, 6 + n]``.
+    def posed(self, values: Tensor) -> MeshControls:
+        """Control points of mesh values ``float32 [B, 6 + n]``.
 
         Where a head turns so far that its far side faces away, points of that side come to lie over others: the picture
         there belongs to the nearer ones, and a spline held by both folds over and tears the face. So points are let
         go as they turn away.
         """
-        with torch.autocast(values.device.type, enabled=False):
-            values = values.float()
-            mean, basis, normals = self._still() if self._settled is None else self._settled
-            shape = _apart(mean + torch.einsum("bn,npd->bpd", values[:, 6:], basis))
-            rotation = rotation_matrix(values[:, 3:6])
-            turned = shape @ rotation.transpose(1, 2)
+        xp = library_of(values)
+        with exact(values):
+            mean, basis, normals = self._still
+            shape = _apart(mean + xp.einsum("bn,npd->bpd", values[:, 6:], basis))
+            rotation = rotation_matrix(values[:, 3:6]).swapaxes(1, 2)
+            turned = shape @ rotation
             # The camera looks along z, so what faces it has a normal towards negative z.
-            facing = -(normals @ rotation.transpose(1, 2))[..., 2]
+            facing = -(normals @ rotation)[..., 2]
             return MeshControls(
-                values[:, 2, None, None].exp() * turned[..., :2] + values[:, None, :2], _stiffness(facing)
+                xp.exp(values[:, 2, None, None]) * turned[..., :2] + values[:, None, :2], _stiffness(facing)
             )
 
-    def _normals(self) -> Tensor:
+    @cached_property
+    def _still(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean ``[N, 3]``, basis ``[n, N, 3]`` and normals ``[N, 3]`` at the control points."""
+        control = list(CONTROL_POINTS)
+        return self.mean[control], self.basis[:, control], self._normals(self.mean[control])
+
+    def _normals(self, at: Tensor) -> Tensor:
         """Outward unit normals ``[N, 3]`` of the mean face at the control points; expressions turn them but little."""
-        skin, at = self.mean[:SKIN_POINTS], self.mean[self.control]
-        near = (at[:, None] - skin).square().sum(-1).topk(_NEIGHBOURS, largest=False).indices
-        patch = skin[near] - skin[near].mean(1, keepdim=True)
-        x, y, z = (patch.transpose(1, 2) @ patch).unbind(-1)
+        xp = library_of(at)
+        skin = self.mean[:SKIN_POINTS]
+        apart = at[:, None] - skin
+        near = xp.argsort((apart * apart).sum(-1), -1)[:, :_NEIGHBOURS]
+        patch = skin[near] - skin[near].mean(1)[:, None]
+        spread = patch.swapaxes(1, 2) @ patch
+        x, y, z = spread[..., 0], spread[..., 1], spread[..., 2]
         # The adjugate of a flat patch's covariance projects onto its normal, without an eigenvalue's unknown sign.
-        adjugate = torch.stack([torch.linalg.cross(y, z), torch.linalg.cross(z, x), torch.linalg.cross(x, y)], 1)
-        middle = skin.mean(0)
+        adjugate = xp.stack([_cross(y, z), _cross(z, x), _cross(x, y)], 1)
         width = skin[:, 0].max() - skin[:, 0].min()
-        outward = at - middle - width * middle.new_tensor([0, 0, 0.5])
+        outward = at - skin.mean(0) - width * array_like([0, 0, 0.5], at)
         normal = (adjugate @ outward[..., None])[..., 0]
-        return normal / normal.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        return normal / xp.sqrt((normal * normal).sum(-1)[..., None]).clip(1e-12, None)  # type: ignore[no-any-return]
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    """Cross products of vectors ``[N, 3]``."""
+    (ax, ay, az), (bx, by, bz) = (tuple(v[..., i] for i in range(3)) for v in (a, b))
+    made = [ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx]
+    return library_of(a).stack(made, -1)  # type: ignore[no-any-return]
 
 
 def _apart(shape: Tensor) -> Tensor:
     """Unposed control points ``[B, N, 3]`` with lids no nearer than a spline can take."""
     upper, lower = (list(side) for side in zip(*_LIDS, strict=True))
-    push = torch.zeros_like(shape)
-    half = (_CLOSEST - shape[:, lower, 1] + shape[:, upper, 1]).clamp_min(0) / 2
+    push = library_of(shape).zeros_like(shape)
+    half = (_CLOSEST - shape[:, lower, 1] + shape[:, upper, 1]).clip(0, None) / 2
     push[:, upper, 1], push[:, lower, 1] = -half, half
     return shape + push
 
 
 def _stiffness(facing: Tensor) -> Tensor:
     """Stiffness of points by the cosine of their normals and the camera, smooth so that nothing jumps in a video."""
-    seen = ((facing - _HIDDEN) / (_SEEN - _HIDDEN)).clamp(0, 1)
+    seen = ((facing - _HIDDEN) / (_SEEN - _HIDDEN)).clip(0, 1)
     seen = seen * seen * (3 - 2 * seen)
-    return torch.exp(math.log(_LET_GO) + (math.log(_HELD) - math.log(_LET_GO)) * seen)
+    return library_of(facing).exp(math.log(_LET_GO) + (math.log(_HELD) - math.log(_LET_GO)) * seen)  # type: ignore[no-any-return]
 
 
 def rotation_matrix(vector: Tensor) -> Tensor:
     """Rodrigues: ``[B, 3]`` rotation vectors to ``[B, 3, 3]`` matrices."""
-    angle = vector.norm(dim=1).clamp_min(1e-8)[:, None, None]
-    x, y, z = (vector / angle[:, :, 0]).unbind(1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).view(-1, 3, 3)
-    eye = torch.eye(3, device=vector.device)
-    return eye + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
+    xp = library_of(vector)
+    angle = xp.sqrt((vector * vector).sum(-1)).clip(1e-8, None)[:, None, None]
+    x, y, z = ((vector / angle[:, :, 0])[:, i] for i in range(3))
+    zero = xp.zeros_like(x)
+    cross = xp.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).reshape(-1, 3, 3)
+    eye = array_like([[1, 0, 0], [0, 1, 0], [0, 0, 1]], vector)
+    return eye + xp.sin(angle) * cross + (1 - xp.cos(angle)) * (cross @ cross)  # type: ignore[no-any-return]

@@ -16,10 +16,12 @@ from visavis.generators.avfr.candidates import CandidateMotion
 from visavis.generators.avfr.config import FOLD, AvfrConfig
 from visavis.generators.avfr.decoder import Decoder
 from visavis.generators.avfr.encoders import AppearanceEncoder, IdentityEncoder
-from visavis.generators.avfr.mesh import MeshModel
+from visavis.generators.avfr.light import LightDecoder, Narrow
+from visavis.generators.avfr.mesh_model import MeshModel
 from visavis.generators.avfr.sound import QueryEncoder, SoundEncoder
 from visavis.generators.avfr.steps import Moved, Painted, Rendering, Still
-from visavis.motion.keypoints import KeypointDetector, KeypointMotion
+from visavis.motion.detector import KeypointDetector
+from visavis.motion.keypoints import KeypointMotion
 from visavis.nn.attention import AudioVisualAttention
 from visavis.nn.blocks import AntiAliasDownsample
 from visavis.nn.composite import blend, fill_behind
@@ -48,7 +50,7 @@ class AvfrNetwork(nn.Module):
         self.shrink = AntiAliasDownsample(3, 1 / FOLD)
         self.motion = CandidateMotion(config)
         self.appearance = AppearanceEncoder(config)
-        enc_dec = config.channels
+        enc_dec = config.light_carried[1] if config.light else config.channels
         if config.mesh_motion:
             self.mesh_model = MeshModel(config.mesh_coefficients)
             enc_dec += FOLD**2
@@ -61,7 +63,9 @@ class AvfrNetwork(nn.Module):
             enc_dec += config.channels + 1
         if config.identity_aware:
             self.identity = IdentityEncoder(config)
-        self.decoder = Decoder(config, enc_dec)
+        if config.light:
+            self.narrow = Narrow(config)
+        self.decoder = (LightDecoder if config.light else Decoder)(config, enc_dec)
 
     def detect(self, picture: Tensor, prior: Tensor | None, mesh: Tensor | None = None) -> KeypointMotion:
         """Equation 1: keypoints of ``I = [F, mesh drawing, segmentation]``.
@@ -89,16 +93,32 @@ class AvfrNetwork(nn.Module):
             motion: its motion, from :meth:`detect`.
             prior: ``[B, 2, S, S]`` in [0, 1], drawing of the motion's mesh and segmentation; None if neither counts.
         """
+        return self.still(picture, self.look(picture), motion, prior)
+
+    def look(self, picture: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Features of the source's two encoders: of Enc_motion, then of identity, empty without it."""
+        return self.appearance(picture), self.identity(picture) if self.config.identity_aware else ()
+
+    def still(
+        self,
+        picture: Tensor,
+        looked: tuple[Tensor, tuple[Tensor, ...]],
+        motion: KeypointMotion,
+        prior: Tensor | None,
+        background: Tensor | None = None,
+    ) -> Still:
+        """The source, of what :meth:`look` saw in it, and its background where that is known; the rest as before."""
         config = self.config
         person = prior[:, 1:].float() if config.layers and prior is not None else None
-        background = fill_behind(picture.float(), person) if person is not None else None
+        if background is None and person is not None:
+            background = fill_behind(picture.float(), person)
+        features, identity = self.narrow(*looked) if config.light else looked
         return Still(
             picture=picture,
             small=self.shrink(picture),
-            features=self.appearance(picture),
-            identity=self.identity(picture) if config.identity_aware else (),
+            features=features,
+            identity=identity,
             motion=motion,
-            mesh=self.mesh_model.controls(motion.mesh).points if motion.mesh is not None else None,
             drawing=F.pixel_unshuffle(prior[:, :1], FOLD) if config.mesh_motion and prior is not None else None,
             person=person,
             small_person=F.avg_pool2d(person, FOLD) if person is not None else None,
@@ -115,21 +135,6 @@ class AvfrNetwork(nn.Module):
             drawing: ``[B, 1, S, S]``, drawing of the driving motion's mesh.
             mel: ``[B, 1, *MEL_WINDOW.shape]`` in [0, 1]; None is silence.
         """
-        moved, folded, mel = self._begin(still, driving, drawing, mel)
-        painted = self.paint(moved, folded, mel, still.background, still.small_background)
-        return Rendering(
-            painted.picture, moved.warped, moved.grid, moved.mask, painted.attention, painted.layers, painted.shares
-        )
-
-    def picture(self, still: Still, driving: KeypointMotion, drawing: Tensor | None, mel: Tensor | None) -> Tensor:
-        """The picture of :meth:`render` alone: a step on the host, then the graphs :meth:`move` and :meth:`decode`."""
-        moved, folded, mel = self._begin(still, driving, drawing, mel)
-        return self.decode(moved, folded, mel, still.background, still.small_background)
-
-    def _begin(
-        self, still: Still, driving: KeypointMotion, drawing: Tensor | None, mel: Tensor | None
-    ) -> tuple[Moved, Tensor | None, Tensor | None]:
-        """The source moved, the drawing folded, and a sound."""
         if mel is None and self.config.sound:
             mel = still.small.new_zeros(still.small.shape[0], 1, *MEL_WINDOW.shape)
         folded = None
@@ -137,21 +142,28 @@ class AvfrNetwork(nn.Module):
             if drawing is None:
                 raise ValueError("this network needs the drawing of the driving mesh")
             folded = F.pixel_unshuffle(drawing, FOLD)
-        return self.move(still, driving, self.carry(still, driving), folded), folded, mel
+        moved = self.move(still, driving, self.carry(still, driving), folded)
+        painted = self.paint(moved, folded, mel, still.background, still.small_background)
+        return Rendering(
+            painted.picture, moved.warped, moved.grid, moved.mask, painted.attention, painted.layers, painted.shares
+        )
 
     def carry(self, still: Still, driving: KeypointMotion) -> Spline | None:
         """The mesh's candidate motion, a thin-plate warp; None without mesh motion.
 
-        No graph: a system of equations is solved, which other engines do not.
+        No graph: a system of equations is solved, which other engines do not. A generator has it solved by NumPy.
         """
-        if driving.mesh is None or still.mesh is None:
+        if driving.mesh is None or still.motion.mesh is None:
             return None
-        mesh = self.mesh_model.controls(driving.mesh)
-        return spline(mesh.points, still.mesh, stiffness=mesh.stiffness)
+        source, mesh = self.mesh_model.controls(still.motion.mesh), self.mesh_model.controls(driving.mesh)
+        return spline(mesh.points, source.points, stiffness=mesh.stiffness)
 
     def move(self, still: Still, driving: KeypointMotion, by_mesh: Spline | None, drawing: Tensor | None) -> Moved:
         """Dense motion, and all that it warps; the rest is as for :class:`CandidateMotion`."""
-        grid, occlusion, mask = self.motion(still, driving, by_mesh, drawing)
+        return self.warp(still, *self.motion(still, driving, by_mesh, drawing))
+
+    def warp(self, still: Still, grid: Tensor, occlusion: Tensor, mask: Tensor) -> Moved:
+        """Move the source by a dense motion, as :class:`CandidateMotion` gives it."""
         fine = resize_grid(grid, still.picture.shape[2:])
         identity = still.identity
         if self.config.align_identity:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from visavis.motion.keypoints import KeypointMotion
+from visavis.nn.arrays import Tensor
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,6 @@ class Still:
         features: what the dense motion warps into Enc_motion, ``[B, c, S/4, S/4]``.
         identity: features of the identity encoder at S, S/2 and S/4; empty without it.
         motion: keypoints (and mesh coefficients) of the source.
-        mesh: control points of the source's mesh ``[B, N, 2]``, or None.
         drawing: drawing of the source's mesh, folded to ``[B, 16, S/4, S/4]``, or None.
         person: the source's segmentation ``[B, 1, S, S]``, or None without layers.
         small_person: the same at S/4.
@@ -32,7 +30,6 @@ class Still:
     features: Tensor
     identity: tuple[Tensor, ...]
     motion: KeypointMotion
-    mesh: Tensor | None
     drawing: Tensor | None
     person: Tensor | None
     small_person: Tensor | None

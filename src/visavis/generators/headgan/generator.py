@@ -27,8 +27,10 @@ from visavis.generators.headgan.network import HeadganNetwork, Still
 from visavis.generators.morphable import MorphableGenerator
 from visavis.generators.network import overlaid
 from visavis.motion.layout import Motion
+from visavis.nn.arrays import on_host
 from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.graph import Graph
+from visavis.nn.pictures import Picture
 
 Array = NDArray[np.float32]
 
@@ -91,7 +93,7 @@ class HeadganGenerator(MorphableGenerator[HeadganConfig, HeadganNetwork, Prepare
         skin = Lids(source.picture, vertices), Lips(source.picture, vertices)
         return Prepared(still, self._on_device(vertices), skin)
 
-    def _render(self, person: Prepared, motions: Sequence[Motion], sound: Array | None) -> Tensor:
+    def _render(self, person: Prepared, motions: Sequence[Motion], sound: Array | None) -> Picture:
         """Equation 2."""
         vertices = [self._vertices(motion) for motion in motions]
         index = torch.stack([self._remembered(each) for each in vertices], 1)
@@ -100,7 +102,7 @@ class HeadganGenerator(MorphableGenerator[HeadganConfig, HeadganNetwork, Prepare
         if self.config.mesh_flow:
             motion = face_motion(index[:, -1], self._on_device(vertices[-1]), person.vertices, self._triangles)
         heard = None if sound is None else torch.from_numpy(sound)[None].to(self.device)
-        picture = self.network.picture(person.still, faces, motion, heard).float()
+        picture = on_host(self.network.picture(person.still, faces, motion, heard))
         for skin in person.skin:
             picture = overlaid(picture, skin.patches(vertices[-1]))
         return picture

@@ -26,8 +26,10 @@ from visavis.generators.rhythmic.cost import gmac_of
 from visavis.generators.rhythmic.network import RhythmicNetwork, Still
 from visavis.generators.rhythmic.projection import PositionMaps, chosen, frontal
 from visavis.motion.layout import Motion
+from visavis.nn.arrays import on_host
 from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.graph import Graph
+from visavis.nn.pictures import Picture
 
 Array = NDArray[np.float32]
 
@@ -102,14 +104,14 @@ class RhythmicGenerator(MorphableGenerator[RhythmicConfig, RhythmicNetwork, Prep
         found = [person for person in map(self._person, references) if person is not None]
         return torch.stack(found, 1) if found else None
 
-    def _render(self, person: Prepared, motions: Sequence[Motion], sound: Array | None) -> Tensor:
+    def _render(self, person: Prepared, motions: Sequence[Motion], sound: Array | None) -> Picture:
         """Figure 2, from p_t and h_t on; no sound is heard."""
         vertices = self._vertices(motions[-1])
         camera = self._on_device(motions[-1]["camera"])
         aim = self.aimer.aim(
             self._seen(vertices), self._on_device(vertices), camera, person.vertices, person.cameras, mesh=person.mesh
         )
-        picture = self.network.picture(person.still, aim).float()
+        picture = on_host(self.network.picture(person.still, aim))
         for skin in person.skin:
             picture = overlaid(picture, skin.patches(vertices))
         return picture

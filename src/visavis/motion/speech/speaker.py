@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from visavis.motion.speech.mouth import Mouth, width_of
 from visavis.motion.speech.network import FAMILY, SpeakerNetwork
 from visavis.motion.speech.phi import HEAD_SCALE, REFERENCE_FRAMES, in_head_units, moved, spectrum
 from visavis.motion.speech.rest import FaceSpace
-from visavis.motion.speech.spoken import REST_CAMERA, Spoken
+from visavis.motion.speech.spoken import REST_CAMERA, Rhythm, Spoken
 from visavis.motion.speech.sway import Sway
 from visavis.nn.denormals import denormals_flushed
 from visavis.weights.network import load_network
@@ -35,20 +34,6 @@ _MOST = np.array([0.18, 0.18, 0.12, 0.30, 0.40, 0.26])
 _OPEN, _PACE = 0.03, 0.15
 _BEGIN_FRAMES = 25
 _REFERENCE_HOP = 32
-
-
-@dataclass(frozen=True, eq=False)
-class Rhythm:
-    """How somebody moves with their speech.
-
-    Attributes:
-        code: ``float32 [code]``, of the head, from which :class:`visavis.motion.speech.phi.RhythmEncoder` makes the
-            weights of a layer.
-        width: of the mouth's openings, over other people's.
-    """
-
-    code: Array
-    width: float = 1.0
 
 
 class Speaker:

@@ -32,3 +32,17 @@ class Spoken:
     expression: Array
     camera: Array
     gaze: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Rhythm:
+    """How somebody moves with their speech.
+
+    Attributes:
+        code: ``float32 [code]``, of the head, from which :class:`visavis.motion.speech.phi.RhythmEncoder` makes the
+            weights of a layer.
+        width: of the mouth's openings, over other people's.
+    """
+
+    code: Array
+    width: float = 1.0

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
-from visavis.enhance.interpolation import MULTIPLE, Interpolator, Neighbours, load_interpolator
 from visavis.media.frame import Pixels
 from visavis.motion.kind import MotionKind
 from visavis.motion.layout import Motion
 from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.graph import Graph
 from visavis.nn.pictures import as_tensor, to_pixels
-from visavis.runtime.compiled import compile_graphs
+
+if TYPE_CHECKING:
+    from visavis.enhance.interpolation import Interpolator
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ def by_network(network: Interpolator, kind: MotionKind, engine: Engine = PLAIN) 
             the generator.
         engine: who computes it, on which device and with how many threads.
     """
+    import torch
+
+    from visavis.enhance.interpolation import MULTIPLE, Neighbours
+    from visavis.runtime.compiled import compile_graphs
+
     network = network.to(engine.device)
     compile_graphs(network, [Graph("forward", exact=True, lent=True)], engine)
 
@@ -96,4 +101,6 @@ def chosen(choice: BetweenChoice, interpolated: int, kind: MotionKind, engine: E
     """
     if maker(choice, interpolated, kind) != "network":
         return by_motion
+    from visavis.enhance.interpolation import load_interpolator
+
     return by_network(load_interpolator(), kind, engine)

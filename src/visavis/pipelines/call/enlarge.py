@@ -6,17 +6,19 @@ Anything that is called as :func:`by_bicubic` is can enlarge a decoder's picture
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 
-from visavis.enhance.super_resolution import FACTOR, Enlarger, enlarge, load_enlarger
+from visavis.enhance import FACTOR
 from visavis.media.frame import Pixels
 from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.graph import Graph
 from visavis.nn.pictures import as_tensor, to_pixels
-from visavis.runtime.compiled import compile_graphs
+
+if TYPE_CHECKING:
+    from visavis.enhance.super_resolution import Enlarger
 
 #: Side of the patches: whole pictures take no less time, and four times the memory.
 PATCH = 128
@@ -42,6 +44,9 @@ def by_network(network: Enlarger, patch: int = PATCH, engine: Engine = PLAIN) ->
         patch: side of the patches that it takes one by one; the pictures do not depend on it.
         engine: who computes it, on which device and with how many threads.
     """
+    from visavis.enhance.super_resolution import enlarge
+    from visavis.runtime.compiled import compile_graphs
+
     network = network.to(engine.device)
     compile_graphs(network, [Graph("forward", exact=True, lent=True)], engine)
 
@@ -66,4 +71,6 @@ def chosen(choice: EnlargeChoice, size: int, side: int, patch: int = PATCH, engi
     """
     if choice == "bicubic" or side < FACTOR * size:
         return by_bicubic
+    from visavis.enhance.super_resolution import load_enlarger
+
     return by_network(load_enlarger(), patch, engine)

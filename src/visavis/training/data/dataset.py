@@ -6,10 +6,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -141,6 +141,7 @@ class Batch(TensorBatch):
         mel: ``float32 [B, 1, 80, 20]``; zeros where there is no sound.
         weight: ``float32 [B, 1, S, S]``: 1, and more around the driving mouth and eyes.
         mouth: ``float32 [B, 2]``, the middle of the driving lips, ``(x, y)`` in [-1, 1].
+        number: ``int64 [B]``, which pair of the pool it is; -1 for pairs that are drawn once.
     """
 
     source: Tensor
@@ -152,6 +153,7 @@ class Batch(TensorBatch):
     mel: Tensor
     weight: Tensor
     mouth: Tensor
+    number: Tensor
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ class Draw:
         source, driving: numbers of its frames.
         gain: ``float32 [3]``, factor of each colour of both pictures.
         mirrored: whether both are seen in a mirror.
+        number: which pair of the pool it is; -1 without one.
     """
 
     clip: int
@@ -170,6 +173,7 @@ class Draw:
     driving: int
     gain: NDArray[np.float32]
     mirrored: bool = False
+    number: int = -1
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,8 @@ class Pairs:
         far_share: how often the source is the one of several candidates that differs most in mesh.
         jitter: strength of the colour transforms, 0 for none.
         mirrored: how often a pair is seen in a mirror, its meshes fitted anew.
+        pool: how many different pairs there are in all; 0 draws new ones for ever.
+        drivings: how many pairs of the pool share a source.
     """
 
     def __init__(
@@ -213,7 +219,10 @@ class Pairs:
         far_share: float = 0.5,
         jitter: float = 0.1,
         mirrored: float = 0.0,
+        pool: int = 0,
+        drivings: int = 1,
     ) -> None:
+        self.pool, self.drivings = pool, drivings
         self.clips, self.model, self.size, self.seed = clips, model, size, seed
         self.region_weight, self.far_share, self.jitter, self.mirrored = region_weight, far_share, jitter, mirrored
         #: Mesh values ``float32 [T, 6 + n]`` of each clip, and of each clip in a mirror if pairs are ever mirrored.
@@ -230,7 +239,18 @@ class Pairs:
     def draws(self, step: int, count: int) -> list[Draw]:
         """Return what batch number ``step`` of ``count`` pairs holds, without making it."""
         rng = np.random.default_rng([self.seed, step])
+        if self.pool:
+            return [self.pooled(int(number)) for number in rng.integers(self.pool, size=count)]
         return [self._draw(rng) for _ in range(count)]
+
+    def pooled(self, number: int) -> Draw:
+        """Pair `number` of the pool."""
+        of_source = np.random.default_rng([self.seed, 0, number // self.drivings])
+        draw = self._draw(of_source)
+        rng, meshes = np.random.default_rng([self.seed, 1, number]), self.clips[draw.clip].mesh
+        candidates = rng.integers(len(meshes), size=4 if rng.random() < self.far_share else 1)
+        far = np.abs(meshes[candidates, :, :2] - meshes[draw.source, :, :2]).mean((1, 2))
+        return replace(draw, driving=int(candidates[np.argmax(far)]), number=number)
 
     def made(self, draws: Iterable[Draw]) -> Batch:
         """Make the batch of these pairs."""
@@ -250,7 +270,7 @@ class Pairs:
         gain = (gain[0] * np.array([gain[1], 1, gain[2]])).astype(np.float32)
         return Draw(index, source, driving, gain, bool(self.mirrored) and bool(rng.random() < self.mirrored))
 
-    def _pair(self, draw: Draw) -> tuple[NDArray[np.float32], ...]:
+    def _pair(self, draw: Draw) -> tuple[NDArray[Any], ...]:
         clip = self.clips[draw.clip]
         source_picture, source_prior, source_value, _ = self._frame(draw, draw.source)
         driving_picture, driving_prior, driving_value, traits = self._frame(draw, draw.driving)
@@ -266,6 +286,7 @@ class Pairs:
             mel[None].astype(np.float32),
             (1 + self.region_weight * full[None]).astype(np.float32),
             traits.mouth,
+            np.asarray(draw.number),
         )
 
     def _frame(

@@ -34,12 +34,14 @@ class Picks(TensorBatch):
         source, driving: ``int64 [B]``, numbers of frames, counted through all clips.
         gain: ``float32 [B, 3]``.
         mirrored: ``int64 [B]``, 1 in a mirror.
+        number: ``int64 [B]``, which pairs of the pool.
     """
 
     source: Tensor
     driving: Tensor
     gain: Tensor
     mirrored: Tensor
+    number: Tensor
 
 
 def resident_bytes(pairs: Pairs) -> int:
@@ -109,6 +111,7 @@ class Resident:
             torch.from_numpy(starts + [draw.driving for draw in draws]),
             torch.from_numpy(np.stack([draw.gain for draw in draws])),
             torch.tensor([int(draw.mirrored) for draw in draws]),
+            torch.tensor([draw.number for draw in draws]),
         )
 
     def gather(self, picks: Picks) -> Batch:
@@ -133,6 +136,7 @@ class Resident:
             self._mel[picks.driving][:, None],
             1 + (self._pairs.region_weight / 255) * region,
             self._mouths[driving],
+            picks.number,
         )
 
     def _resized(self, masks: Tensor, flips: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from visavis.core.errors import ConfigError, DataError
-from visavis.enhance.super_resolution import FACTOR, FAMILY, EnlargeConfig, Enlarger
+from visavis.enhance import FACTOR
+from visavis.enhance.super_resolution import FAMILY, EnlargeConfig, Enlarger
 from visavis.training.config import TrainConfig
 from visavis.training.data.large import PatchBatch, Patches, load_large
 from visavis.training.losses import gradient_l1

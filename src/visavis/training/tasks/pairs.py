@@ -216,6 +216,8 @@ def _pairs(config: TrainConfig, clips: list[Clip], face_model: LinearFaceModel) 
         far_share=config.far_share,
         jitter=config.jitter,
         mirrored=config.mirrored,
+        pool=config.pool,
+        drivings=config.drivings,
     )
 
 

@@ -49,6 +49,7 @@ class RedrawingTask(Generic[B, D]):
     data_class: ClassVar[type | None] = None
     judges: ClassVar[Mapping[str, JudgeConfig] | None] = None
     of_data: ClassVar[tuple[str, ...]] = ()
+    pools: ClassVar[bool] = False
 
     judge: nn.Module | None = None
     done: float = 0.0

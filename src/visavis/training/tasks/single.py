@@ -23,6 +23,7 @@ class SingleNetwork:
     """
 
     of_data: ClassVar[tuple[str, ...]] = ()
+    pools: ClassVar[bool] = False
     data_class: ClassVar[type | None] = None
     judges: ClassVar[None] = None
     network: nn.Module

@@ -1,0 +1,217 @@
+"""Graphs that come with the package: the same pictures as torch's, computed where there is no torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import visavis
+from visavis.core.errors import ConfigError
+from visavis.drawn.synthetic import TalkingFace, draw, write_clip
+from visavis.face.align import whole
+from visavis.face.types import Observation
+from visavis.generators.base import Generator
+from visavis.media.frame import Pixels
+from visavis.media.reader import VideoReader
+from visavis.media.still import write_picture
+from visavis.nn.engine import PLAIN, Engine, installed
+from visavis.pipelines.analyse import Analyser
+from visavis.pipelines.load import load_generator
+from visavis.runtime.onnx_model import with_weights
+from visavis.runtime.packaged import SUFFIX, PackagedRunner, packaged_graphs
+from visavis.weights.checkpoint import load
+from visavis.weights.store import PACKAGED, packaged
+
+NAMES = sorted(path.stem for path in PACKAGED.glob(f"*{SUFFIX}"))
+OTHERS = [
+    pytest.param(name, marks=pytest.mark.skipif(not installed(name), reason=f"{name} is not installed"))
+    for name in ("openvino", "onnx")
+]
+#: Runs the command line where torch cannot be imported.
+WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from visavis.cli.main import main; main()"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def seen(generator: Generator, count: int) -> list[Observation]:
+    """A drawn face as it talks."""
+    size = generator.size
+    with Analyser(generator.needs, video=False) as analyser:
+        found = []
+        for frame in list(TalkingFace(3, size).frames(8 * count))[::8]:
+            face = analyser.find(frame)
+            assert face is not None
+            found.append(analyser.observe(frame, face, whole(size, size), size))
+    return found
+
+
+def pictures(generator: Generator) -> list[Pixels]:
+    """The first of a few frames moved by the others, with sound and without."""
+    first, *others = seen(generator, 3)
+    person = generator.prepare([first] * generator.references.least)
+    rng = np.random.default_rng(0)
+    sound = None if generator.hears is None else rng.random(generator.hears.shape).astype(np.float32)
+    heard = [sound, None]
+    motions = [generator.analyse(one) for one in others]
+    window = generator.memory + 1
+    return [person.render([motion] * window, sound) for motion, sound in zip(motions, heard, strict=True)]
+
+
+def test_avfr_has_its_graphs():
+    assert "avfr-256" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graphs_are_small_and_belong_to_packaged_weights(name: str):
+    """Structure alone: weights are stored once."""
+    assert (PACKAGED / f"{name}{SUFFIX}").stat().st_size < 200_000
+    header = load(PACKAGED / packaged()[name].file, tensors=False)
+    found = packaged_graphs(header.family, header.config)
+    assert found is not None
+    assert found.path.stem == name
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_engine_makes_torchs_pictures(name: str, engine: str):
+    ours = load_generator(name, Engine("cpu", "fp32", 1, engine))
+    assert isinstance(ours.run, PackagedRunner)
+    for made, torchs in zip(pictures(ours), pictures(load_generator(name, PLAIN)), strict=True):
+        assert int(np.abs(made.astype(int) - torchs).max()) <= 1  # rounding of 8 bits
+        assert made.std() > 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graphs_are_what_torch_records(name: str):
+    """Red where a network's code has changed: ``python tools/export_graphs.py NAME`` renews the file."""
+    pytest.importorskip("onnx")
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+    try:
+        from export_graphs import recorded
+    finally:
+        sys.path.pop(0)
+    family, config, graphs = recorded(name)
+    kept = packaged_graphs(family, config)
+    assert kept is not None
+    assert set(kept.about) == set(graphs)
+    for graph, found in graphs.items():
+        there = kept.graph(graph)
+        assert (there.takes, there.gives, sorted(there.weights)) == (found.takes, found.gives, sorted(found.weights))
+        assert operations(there.model) == operations(found.model)
+
+
+def operations(model: bytes) -> list[tuple[str, list[str], list[Any]]]:
+    """What an ONNX model computes, whatever its writer calls the values between."""
+    import onnx
+
+    graph = onnx.load_from_string(model).graph
+    own = {name: str(number) for number, name in enumerate(name for node in graph.node for name in node.output)}
+    return [
+        (
+            node.op_type,
+            [own.get(name, name) for name in node.input],
+            [each.SerializeToString() for each in node.attribute],
+        )
+        for node in graph.node
+    ]
+
+
+def test_weights_behind_a_model_are_its_weights():
+    """Two messages of protocol buffers, one behind the other, are one."""
+    onnx = pytest.importorskip("onnx")
+    kind = onnx.TensorProto.FLOAT
+    node = onnx.helper.make_node("Mul", ["input0", "scale"], ["output"])
+    graph = onnx.helper.make_graph(
+        [node],
+        "graph",
+        [onnx.helper.make_tensor_value_info("input0", kind, [2, 3])],
+        [onnx.helper.make_tensor_value_info("output", kind, [2, 3])],
+    )
+    bare = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]).SerializeToString()
+    scale = np.arange(300, dtype=np.float32).reshape(3, 100).T[:2]  # not in order in memory
+    whole_model = onnx.load_from_string(with_weights(bare, {"scale": scale, "none": np.zeros((0, 2), np.float32)}))
+    first, second = whole_model.graph.initializer
+    assert (first.name, second.name, list(second.dims)) == ("scale", "none", [0, 2])
+    assert np.array_equal(onnx.numpy_helper.to_array(first), scale)
+    assert list(whole_model.graph.node) == [node]
+
+
+@pytest.mark.skipif(not installed("openvino"), reason="openvino is not installed")
+def test_other_arguments_than_the_recorded_ones_are_refused():
+    generator = load_generator("avfr-256", Engine("cpu", "fp32", 1, "openvino"))
+    with pytest.raises(ValueError, match="other arguments"):
+        generator.run("detect", np.zeros((1, 3, 64, 64), np.float32), None, None)
+
+
+@pytest.mark.skipif(not installed("openvino"), reason="openvino is not installed")
+def test_the_network_of_graphs_is_not_there():
+    generator = load_generator("avfr-256", Engine("cpu", "fp32", 1, "openvino"))
+    with pytest.raises(ConfigError, match="without their network"):
+        generator.fold()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "other"])
+@pytest.mark.skipif(not installed("openvino"), reason="openvino is not installed")
+def test_damaged_graphs_are_as_none(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Torch computes then, where it is."""
+    kept = (PACKAGED / f"avfr-256{SUFFIX}").read_bytes()
+    path = tmp_path / f"avfr-256{SUFFIX}"
+    if damage == "other":
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("index.json", "[]")
+    else:
+        path.write_bytes(kept[: len(kept) // 2] if damage == "cut" else b"")
+    monkeypatch.setattr("visavis.runtime.packaged.PACKAGED", tmp_path)
+    header = load(PACKAGED / "avfr-256.safetensors", tensors=False)
+    assert packaged_graphs(header.family, header.config) is None
+
+
+def without_torch(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line where torch cannot be imported."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(visavis.__file__).parents[1])}
+    code = [sys.executable, "-c", WITHOUT_TORCH, *command]
+    return subprocess.run(code, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+def test_without_torch_a_portrait_is_animated_and_a_call_is_coded(engine: str, tmp_path: Path):
+    write_picture(tmp_path / "portrait.png", draw(256, seed=3))
+    write_clip(tmp_path / "driving.mp4", 0.4, seed=1)
+    for command in (
+        ["reenact", "portrait.png", "driving.mp4", "-o", "out.mp4"],
+        ["encode", "driving.mp4", "-o", "call.vsv"],
+        ["decode", "call.vsv", "-o", "call.mp4"],
+    ):
+        done = without_torch(*command, "--engine", engine, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    for name in ("out.mp4", "call.mp4"):
+        with VideoReader(tmp_path / name) as reader:
+            assert len(list(reader)) == 10
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["train", "config.toml", "--data", "."],
+        ["evaluate", "--data", ".", "--split", "val"],
+        ["reenact", "a.png", "b.mp4", "-o", "c.mp4", "--engine", "torch"],
+    ],
+    ids=["train", "evaluate", "engine"],
+)
+def test_without_torch_what_needs_it_says_so_in_one_line(verb: list[str], tmp_path: Path):
+    write_picture(tmp_path / "a.png", draw(256, seed=3))
+    write_clip(tmp_path / "b.mp4", 0.2, seed=1)
+    done = without_torch(*verb, folder=tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "pip install 'visavis[torch]'" in done.stderr
