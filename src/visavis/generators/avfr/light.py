@@ -3,7 +3,7 @@
 What the source is known by is narrowed once a source (:class:`Narrow`), so that a frame carries few features along. The
 decoder is a small U of residual blocks at S/2, S/4 and S/8 without modulation: the driving mesh's drawing is one more
 input. Its last features are unfolded to S: what its picture differs by from the moved source, and what it and the
-layers behind it count there. (A picture from nothing loses against the moved source at once and is never learned.)
+layers behind it count there.
 """
 
 from __future__ import annotations
