@@ -64,9 +64,13 @@ def mouth_of(speaker: Speaker, identity: NDArray[np.float32], change: NDArray[np
     return np.asarray(change.astype(np.float64) @ rows.mean(0))
 
 
-def spoken(speaker: Speaker, clip: SpeakerClip, heard: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Expression ``[T, n_exp]`` as change from rest, as a stream gives it."""
-    speaking = speaker.speaking(clip.identity, head=False)
+def spoken(speaker: Speaker, clip: SpeakerClip, heard: NDArray[np.float32], reference: int = 0) -> NDArray[np.float32]:
+    """Expression ``[T, n_exp]`` as change from rest, as a stream gives it; the first frames may say how wide it is."""
+    rhythm, first = None, slice(0, reference)
+    if reference:
+        opened = mouth_of(speaker, clip.identity, clip.change[first]).astype(np.float32)
+        rhythm = speaker.rhythm_of(clip.camera[first], heard[first], opened)
+    speaking = speaker.speaking(clip.identity, rhythm=rhythm, head=False)
     return np.stack([speaking.next(rows).expression for rows in heard])
 
 
@@ -75,15 +79,18 @@ def lips(
 ) -> None:
     """Distances of lips to the real ones, and how the mouth opens, of ours and of two baselines."""
     made = [spoken(speaker, clip, rows) for clip, rows in zip(clips, heard, strict=True)]
+    told = [
+        spoken(speaker, clip, rows, min(REFERENCE_FRAMES, len(clip))) for clip, rows in zip(clips, heard, strict=True)
+    ]
     print(f"\nlips, {title}: lmd_mouth in px of 256")
     for name, first in (("one frame", 1), (f"{REFERENCE_FRAMES} frames", REFERENCE_FRAMES)):
-        rows = []
+        rows, ours = [], made if first == 1 else told
         for at, clip in enumerate(clips):
             if len(clip) < first + _LEAST // 2:
                 continue
             rest = resting(speaker, clip, first)
             still = np.repeat(clip.change[:1], len(clip), 0)
-            all_of = (still, rest + another_sentence(clips, at), rest + made[at])
+            all_of = (still, rest + another_sentence(clips, at), rest + ours[at])
             rows.append([apart(speaker, clip, change, first) for change in all_of])
         a, b, c = np.mean(rows, 0)
         print(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from visavis.motion.speech.sway import BAND_OF, Sway
 from visavis.training.data.speech_motion import spectra
 from visavis.weights.checkpoint import load, save
 
-Array = NDArray[np.floating]
+Array = NDArray[np.floating[Any]]
 #: The first so many bands are slow: corners up to 0.5 Hz.
 SLOW = 3
 _SLOW_FACTORS, _FAST_FACTORS = (1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.3), (0.7, 0.8, 0.9, 1.0, 1.1, 1.2)

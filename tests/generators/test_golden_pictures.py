@@ -57,12 +57,10 @@ def test_a_drawn_face_is_rendered_nearer_to_the_truth_than_without_a_network(eng
 
 @engines
 def test_drawn_faces_move_nearer_to_the_truth_than_without_a_network(engine: str):
-    made, warp = np.mean(
-        [
-            [scores(who, rendered(who, ENGINES[engine]()))["lmd"], scores(who, rendered(who, None, "mesh-warp"))["lmd"]]
-            for who in map(case, PEOPLE)
-        ],
-        0,
+    generator, people = ENGINES[engine](), [case(person) for person in PEOPLE]
+    made, warp = (
+        np.mean([scores(who, rendered(who, *by))["lmd"] for who in people])
+        for by in ((generator,), (None, "mesh-warp"))
     )
     assert made <= OF_WARPS_LMD * warp
 

@@ -99,7 +99,7 @@ def gap(mesh: Array, pairs: tuple[tuple[int, int], ...]) -> float:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_head_is_seen_turned_as_it_was_asked_for(model: str):
-    """The tracker goes by outline and hair too, which hardly turn: it sees some half of what the face itself does."""
+    """The tracker goes by outline and hair too: it sees half of a turn with HeadGAN, whose stay, more with AVFR."""
     seen = {turn: found(model, f"yaw={turn}") for turn in TURNS}
     still = seen[0]
     for turn in TURNS:

@@ -360,7 +360,7 @@ def test_an_engine_of_the_cpu_is_refused_on_a_gpu_and_chosen_on_a_machine_that_h
 ):
     with pytest.raises(ConfigError, match="on the CPU alone"):
         choose_engine(name, "cuda")
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("visavis.nn.engine._has_cuda", lambda: True)
     assert Engine(name=name).chosen().device == "cpu"
     assert Engine(name="torch").chosen().device == "cuda"
 

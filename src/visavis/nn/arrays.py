@@ -7,7 +7,7 @@ torch share, and takes the library of its arrays from :func:`library_of`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,17 @@ def library_of(array: Any) -> Any:
 def array_like(values: Any, like: Any) -> Any:
     """Numbers as an array of the library, kind and device of another one."""
     return np.asarray(values, like.dtype) if isinstance(like, np.ndarray) else like.new_tensor(values)
+
+
+def clipped(array: Any, low: float, high: float | None = None) -> Any:
+    """Numbers between two bounds; torch's by ``clamp``, which ONNX has."""
+    return array.clip(low, high) if isinstance(array, np.ndarray) else array.clamp(low, high)
+
+
+def joined(arrays: Sequence[Any], axis: int) -> Any:
+    """Arrays one after the other along an axis; torch's by ``cat``, which ONNX has."""
+    library = library_of(arrays[0])
+    return library.concatenate(arrays, axis) if library is np else library.cat(arrays, axis)
 
 
 def exact(array: Any) -> AbstractContextManager[object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from visavis.nn.arrays import Tensor, array_like, exact, library_of
+from visavis.nn.arrays import Tensor, array_like, clipped, exact, joined, library_of
 
 _TINY = 1e-9
 
@@ -37,7 +37,7 @@ _STIFFNESS = 1e-4
 
 def kernel(distance_squared: Tensor) -> Tensor:
     """The spline's radial basis ``r^2 log r^2``, zero at zero."""
-    return distance_squared * library_of(distance_squared).log(distance_squared.clip(_TINY, None))
+    return distance_squared * library_of(distance_squared).log(clipped(distance_squared, _TINY))
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -72,11 +72,11 @@ def solve(at: Tensor, values: Tensor, stiffness: Tensor | float = _STIFFNESS) ->
         radial = kernel(_squared_distances(at, at))
         each = list(range(at.shape[1]))
         radial[:, each, each] = radial[:, each, each] + stiffness
-        affine = xp.concatenate([xp.ones_like(at[..., :1]), at], -1)
+        affine = joined([xp.ones_like(at[..., :1]), at], -1)
         nothing = xp.zeros_like(affine[:, :3])
-        below = xp.concatenate([affine.swapaxes(1, 2), nothing], -1)
-        system = xp.concatenate([xp.concatenate([radial, affine], -1), below], 1)
-        target = xp.concatenate([values, nothing[..., :2]], 1)
+        below = joined([affine.swapaxes(1, 2), nothing], -1)
+        system = joined([joined([radial, affine], -1), below], 1)
+        target = joined([values, nothing[..., :2]], 1)
         return xp.linalg.solve(system, target)  # type: ignore[no-any-return]
 
 
@@ -86,7 +86,7 @@ def evaluate(coefficients: Tensor, at: Tensor, places: Tensor) -> Tensor:
     with exact(at):
         points = at.shape[1]
         radial = kernel(_squared_distances(places, at)) @ coefficients[:, :points]
-        affine = xp.concatenate([xp.ones_like(places[..., :1]), places], -1) @ coefficients[:, points:]
+        affine = joined([xp.ones_like(places[..., :1]), places], -1) @ coefficients[:, points:]
         return radial + affine  # type: ignore[no-any-return]
 
 
@@ -127,7 +127,7 @@ def spline(
     if pin_border:
         border = border_points(output_points)
         border = xp.broadcast_to(border, (output_points.shape[0], *border.shape))
-        output_points = xp.concatenate([output_points, border], 1)
-        input_points = xp.concatenate([input_points, border], 1)
-        stiffness = xp.concatenate([stiffness, xp.full_like(border[..., 0], _STIFFNESS)], 1)
+        output_points = joined([output_points, border], 1)
+        input_points = joined([input_points, border], 1)
+        stiffness = joined([stiffness, xp.full_like(border[..., 0], _STIFFNESS)], 1)
     return Spline(output_points, solve(output_points, input_points, stiffness))

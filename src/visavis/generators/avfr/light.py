@@ -3,7 +3,7 @@
 What the source is known by is narrowed once a source (:class:`Narrow`), so that a frame carries few features along. The
 decoder is a small U of residual blocks at S/2, S/4 and S/8 without modulation: the driving mesh's drawing is one more
 input. Its last features are unfolded to S: what its picture differs by from the moved source, and what it and the
-layers behind it count there. (A picture from nothing loses against the moved source at once and is never learned.)
+layers behind it count there.
 """
 
 from __future__ import annotations
@@ -38,18 +38,22 @@ class Narrow(nn.Module):
         return self.at_quarter(torch.cat([features, identity[-1]], 1)), (self.at_half(identity[-2]),)
 
 
+def _normed(inside: int, outside: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
+    """A convolution and its batch norm, which melt into one where the network is folded; without, Adam runs away."""
+    conv = nn.Conv2d(inside, outside, kernel, stride=stride, padding=kernel // 2)
+    return nn.Sequential(conv, nn.BatchNorm2d(outside))
+
+
 class _Block(nn.Module):
     """Residual block of two 3x3 convolutions; keeps shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        with torch.no_grad():
-            self.conv2.weight.mul_(0.2)  # without norms, a deep sum has to begin small
+        self.conv1, self.conv2 = _normed(channels, channels, 3), _normed(channels, channels, 3)
+        nn.init.constant_(self.conv2[1].weight, 0.2)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.relu(self.conv1(x)))
+        return x + self.conv2(F.relu(self.conv1(x)))  # type: ignore[no-any-return]
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:
@@ -69,15 +73,15 @@ class LightDecoder(nn.Module):
         half, quarter, eighth = config.light_widths
         few, some, many = config.light_blocks
         self._drawing = slice(config.light_carried[1], config.light_carried[1] + FOLD**2)
-        self.join = nn.Conv2d(enc_dec, quarter, 1)
+        self.join = _normed(enc_dec, quarter)
         self.at_quarter = _blocks(quarter, some // 2)
-        self.down = nn.Conv2d(quarter, eighth, 3, stride=2, padding=1)
+        self.down = _normed(quarter, eighth, 3, stride=2)
         self.at_eighth = _blocks(eighth, many)
-        self.up_eighth = nn.Conv2d(eighth, 4 * quarter, 1)
+        self.up_eighth = _normed(eighth, 4 * quarter)
         self.merged = _blocks(quarter, some - some // 2)
-        self.up_quarter = nn.Conv2d(quarter, 4 * half, 1)
+        self.up_quarter = _normed(quarter, 4 * half)
         # Beside what is carried at S/2: the moved source and its person, folded from S, and the drawing.
-        self.join_half = nn.Conv2d(config.light_carried[0] + 4 * 4 + 4, half, 1)
+        self.join_half = _normed(config.light_carried[0] + 4 * 4 + 4, half)
         self.at_half = _blocks(half, few)
         self.out = nn.Conv2d(half, 4 * (_MADE + len(_STARTS)), 3, padding=1)
         with torch.no_grad():

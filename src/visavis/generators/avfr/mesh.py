@@ -8,7 +8,7 @@ from functools import cached_property
 
 from visavis.face.mesh import CONTROL_POINTS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from visavis.face.types import SKIN_POINTS
-from visavis.nn.arrays import Tensor, array_like, exact, library_of
+from visavis.nn.arrays import Tensor, array_like, clipped, exact, library_of
 
 _NEIGHBOURS = 9  # points that span the skin around a control point, itself included
 _HIDDEN, _SEEN = -0.1, 0.1  # cosines between a point's normal and the camera: fully let go, fully held
@@ -87,7 +87,7 @@ class ControlPoints:
         width = skin[:, 0].max() - skin[:, 0].min()
         outward = at - skin.mean(0) - width * array_like([0, 0, 0.5], at)
         normal = (adjugate @ outward[..., None])[..., 0]
-        return normal / xp.sqrt((normal * normal).sum(-1)[..., None]).clip(1e-12, None)  # type: ignore[no-any-return]
+        return normal / clipped(xp.sqrt((normal * normal).sum(-1)[..., None]), 1e-12)  # type: ignore[no-any-return]
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
@@ -101,14 +101,14 @@ def _apart(shape: Tensor) -> Tensor:
     """Unposed control points ``[B, N, 3]`` with lids no nearer than a spline can take."""
     upper, lower = (list(side) for side in zip(*_LIDS, strict=True))
     push = library_of(shape).zeros_like(shape)
-    half = (_CLOSEST - shape[:, lower, 1] + shape[:, upper, 1]).clip(0, None) / 2
+    half = clipped(_CLOSEST - shape[:, lower, 1] + shape[:, upper, 1], 0) / 2
     push[:, upper, 1], push[:, lower, 1] = -half, half
     return shape + push
 
 
 def _stiffness(facing: Tensor) -> Tensor:
     """Stiffness of points by the cosine of their normals and the camera, smooth so that nothing jumps in a video."""
-    seen = ((facing - _HIDDEN) / (_SEEN - _HIDDEN)).clip(0, 1)
+    seen = clipped((facing - _HIDDEN) / (_SEEN - _HIDDEN), 0, 1)
     seen = seen * seen * (3 - 2 * seen)
     return library_of(facing).exp(math.log(_LET_GO) + (math.log(_HELD) - math.log(_LET_GO)) * seen)  # type: ignore[no-any-return]
 
@@ -116,7 +116,7 @@ def _stiffness(facing: Tensor) -> Tensor:
 def rotation_matrix(vector: Tensor) -> Tensor:
     """Rodrigues: ``[B, 3]`` rotation vectors to ``[B, 3, 3]`` matrices."""
     xp = library_of(vector)
-    angle = xp.sqrt((vector * vector).sum(-1)).clip(1e-8, None)[:, None, None]
+    angle = clipped(xp.sqrt((vector * vector).sum(-1)), 1e-8)[:, None, None]
     x, y, z = ((vector / angle[:, :, 0])[:, i] for i in range(3))
     zero = xp.zeros_like(x)
     cross = xp.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).reshape(-1, 3, 3)
