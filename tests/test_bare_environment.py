@@ -16,14 +16,14 @@ from packaging.utils import canonicalize_name
 from visavis.drawn.synthetic import draw, write_clip
 from visavis.media.reader import VideoReader
 from visavis.media.still import write_picture
-from visavis.nn.engine import installed
+from visavis.nn.engine import PREFERRED, installed
 
 ROOT = Path(__file__).parents[1]
 
 
 def run(*command: object, folder: Path) -> str:
     """Run a program of an environment with nothing of this one's, and return what it says."""
-    names = ("PYTHONPATH", "VIRTUAL_ENV")
+    names = ("PYTHONPATH", "VIRTUAL_ENV", PREFERRED)
     environment = {name: value for name, value in os.environ.items() if name not in names}
     done = subprocess.run(
         [str(part) for part in command], cwd=folder, env=environment, capture_output=True, text=True, check=False
