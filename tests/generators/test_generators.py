@@ -381,7 +381,7 @@ def test_an_untrained_network_already_follows_the_mesh():
         still.picture, mesh=still.mesh + np.array([0.2, 0, 0], np.float32), segmentation=still.segmentation
     )
     network = generator.network
-    first, motion = (KeypointMotion.of(generator.analyse(seen)) for seen in (still, moved))
+    first, motion = (KeypointMotion.of(generator.analyse(seen)).tensors() for seen in (still, moved))
     prior, drawing = torch.zeros(1, 2, 64, 64), torch.zeros(1, 1, 64, 64)
     with torch.no_grad():
         encoded = network.encode(as_tensor(still.picture), first, prior)

@@ -57,7 +57,7 @@ def test_converted_model_agrees_with_the_reference(case: tuple[FirstOrderModel, 
         close(out.occlusion, frame["occlusion_map"], 2e-3, 1e-4)
         close(out.mask, frame["mask"], 2e-3, 1e-4)
         close(out.picture, frame["prediction"], 2e-3, 1e-4)
-        moved = KeypointMotion.of(carry(motion(frame["kp_driving"]).frame(kind.layout)))
+        moved = KeypointMotion.of(carry(motion(frame["kp_driving"]).frame(kind.layout))).tensors()
         close(moved.points, frame["kp_norm"]["value"], 1e-5, 1e-5)
         close(moved.jacobians, frame["kp_norm"]["jacobian"], 1e-4, 1e-5)
         close(network.render(source, moved).picture, frame["prediction_relative"], 2e-3, 1e-4)

@@ -15,7 +15,9 @@ from visavis.cli.options import Json
 from visavis.core.errors import VisavisError
 from visavis.core.libraries import missing_library
 
-_PACKAGES = ("torch", "numpy", "mediapipe", "av", "safetensors", "opencv-contrib-python")
+_PACKAGES = ("numpy", "mediapipe", "av", "safetensors", "opencv-contrib-python")
+#: What does without, and how it is said.
+_OPTIONAL = {"torch": "is not installed; pip install 'visavis[torch]' brings it, for more than reenact, encode, decode"}
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,11 @@ def doctor(as_json: Json = False) -> None:
 
 def _checks() -> Iterator[Check]:
     yield Check("python", True, f"{platform.python_version()} on {platform.platform()}")
-    for name in _PACKAGES:
+    for name in (*_OPTIONAL, *_PACKAGES):
         try:
             yield Check(name, True, metadata.version(name))
         except metadata.PackageNotFoundError:
-            yield Check(name, False, "is missing; pip install visavis again")
+            yield Check(name, name in _OPTIONAL, _OPTIONAL.get(name, "is missing; pip install visavis again"))
     for name, run in _STAGES.items():
         try:
             yield Check(name, True, run())
