@@ -16,8 +16,8 @@ from visavis.motion import camera
 from visavis.motion.limits import softened
 
 Array = NDArray[np.float32]
-# Lengths in units of the face's scale. A free fit to those pairs has 1.6 and 1.0, and 0.95 of the head's roll; these are
-# lower by what pictures bear: outlines that go farther than the network has learned come apart.
+# Lengths in units of the face's scale. A free fit to those pairs has 1.6 and 1.0, and 0.95 of the head's roll; they
+# are lower by what pictures bear: outlines that go farther than the network has learned come apart.
 _DEPTH = np.array([1.3, 1.0])  # behind the face's middle: across, as a head turns, and along, as it nods
 _TILT, _GROWTH = 0.5, 0.5  # shares of the head's roll and of its change of size
 # Where such keypoints are: down to the chin, and not farther off than hair reaches.
