@@ -61,7 +61,7 @@ def test_a_batch_from_the_device_is_the_batch_that_threads_make(shards: Path, mi
     assert isinstance(picks, Picks) and task.resident is not None
     gathered = task.resident.gather(picks)
     level = 1 / 255 + 1e-6
-    limits = {"source": 1e-6, "driving": 1e-6, "source_mesh": 0, "driving_mesh": 0, "mel": 0, "mouth": 0}
+    limits = {"source": 1e-6, "driving": 1e-6, "source_mesh": 0, "driving_mesh": 0, "mel": 0, "mouth": 0, "number": 0}
     limits |= {"source_prior": level, "driving_prior": level, "weight": task.pairs.region_weight * level}
     for name, value in vars(threads).items():
         assert value.shape == getattr(gathered, name).shape, name
