@@ -200,7 +200,7 @@ def test_a_run_says_which_perceptual_network_it_used(shards: Path, tmp_path: Pat
         assert load(tmp_path / name / "weights.safetensors", tensors=False).meta["perceptual"] == name
     other = FaceDistance.from_file()
     other.name = "lpips"  # as when its weights came into the cache since
-    monkeypatch.setattr("visavis.training.tasks.pairs.choose", lambda *_: other)
+    monkeypatch.setattr("visavis.training.perceived.choose", lambda *_: other)
     with pytest.raises(ConfigError, match="perceptual network 'face-128', and here is 'lpips'"):
         settings = ["losses.perceptual=1.0"]
         train(tiny_run(tmp_path), shards, settings, steps=2, resume=True, out=tmp_path / "face-128", device="cpu")

@@ -41,6 +41,11 @@ class CompositeLosses:
         if self.perceptual_share and not self.pyramid:
             raise ConfigError("'losses.perceptual_share' is a share of the term 'pyramid': set 'pyramid' too")
 
+    @property
+    def looks(self) -> bool:
+        """Whether a perceptual network is needed."""
+        return bool(self.perceptual or self.perceptual_share)
+
 
 def composite_losses(
     weights: CompositeLosses,

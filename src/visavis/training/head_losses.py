@@ -36,7 +36,7 @@ class HeadganLosses(CompositeLosses):
     @property
     def looks(self) -> bool:
         """Whether a perceptual network is needed."""
-        return bool(self.perceptual or self.warp_perceptual or self.perceptual_share)
+        return bool(self.warp_perceptual) or super().looks
 
 
 def picture_losses(weights: HeadganLosses, out: Rendering, real: Tensor, weight: Tensor) -> dict[str, Tensor]:

@@ -72,6 +72,11 @@ class LossWeights:
         if not 0 <= self.adversarial_from < 1:
             raise ConfigError(f"'losses.adversarial_from' must be from 0 to below 1, not {self.adversarial_from}")
 
+    @property
+    def looks(self) -> bool:
+        """Whether a perceptual network is needed."""
+        return bool(self.perceptual or self.perceptual_share)
+
 
 def pyramid_l1(made: Tensor, real: Tensor, weight: Tensor, levels: int = 3) -> Tensor:
     """Mean over ``levels`` scales of the weighted L1 of pictures ``[B, 3, S, S]`` in [0, 1]."""

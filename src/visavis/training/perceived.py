@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from visavis.judges.perceptual import PerceptualDistance
+from visavis.judges.perceptual import PerceptualDistance, choose
 from visavis.training.losses import pyramid_l1
 from visavis.training.mouth import mouth_crop
 
@@ -34,6 +34,23 @@ class Truth(Protocol):
     def mouth(self) -> Tensor: ...
 
 
+class PerceptualWeights(Protocol):
+    """How a task's losses speak of the term, see :class:`visavis.training.losses.LossWeights`."""
+
+    @property
+    def perceptual(self) -> float: ...
+
+    @property
+    def perceptual_share(self) -> float: ...
+
+    @property
+    def perceptual_mouth(self) -> float: ...
+
+    @property
+    def looks(self) -> bool:
+        """Whether a perceptual network is needed."""
+
+
 class Perceived:
     """How far pictures are from the true ones in the features of a network (L_per), and how much that counts.
 
@@ -49,6 +66,25 @@ class Perceived:
     def __init__(self, network: PerceptualDistance, *, weight: float, share: float, l1: float, mouth: float) -> None:
         self.network, self._share, self._l1, self._mouth = network, share, l1, mouth
         self._weight = None if share else weight
+
+    @classmethod
+    def chosen(cls, network: str, weights: PerceptualWeights, *, l1: float) -> Perceived | None:
+        """The term of a recipe; None where no loss looks, or ``network`` is ``none``.
+
+        Args:
+            network: name of a perceptual network, see :func:`visavis.judges.perceptual.choice.choose`.
+            weights: the recipe's losses.
+            l1: weight of the pyramid's L1 term.
+        """
+        if not weights.looks or network == "none":
+            return None
+        return cls(
+            choose(network, torch.device("cpu")),
+            weight=weights.perceptual,
+            share=weights.perceptual_share,
+            l1=l1,
+            mouth=weights.perceptual_mouth,
+        )
 
     @property
     def counts(self) -> bool:

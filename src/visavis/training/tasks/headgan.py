@@ -14,7 +14,6 @@ from visavis.core.config import check_ranges
 from visavis.face.surface import FaceMotion, draw_irises, face_motion, face_pictures
 from visavis.generators.headgan.config import HeadganConfig
 from visavis.generators.headgan.network import HeadganNetwork, Rendering, Still
-from visavis.judges.perceptual import choose
 from visavis.training.data.face_shape import face_shape
 from visavis.training.data.gathered import WindowBatch
 from visavis.training.data.heard import Heard, heard
@@ -98,16 +97,7 @@ class HeadganTask(WindowTask[_Drawn]):
 
     def perceives(self) -> Perceived | None:
         """Equation 7, of our pyramid's term where a share is asked for."""
-        weights: HeadganLosses = self.config.losses
-        if not weights.looks or self.config.perceptual == "none":
-            return None
-        return Perceived(
-            choose(self.config.perceptual, torch.device("cpu")),
-            weight=weights.perceptual,
-            share=weights.perceptual_share,
-            l1=weights.pyramid,
-            mouth=weights.perceptual_mouth,
-        )
+        return Perceived.chosen(self.config.perceptual, self.config.losses, l1=self.config.losses.pyramid)
 
     def to(self, device: torch.device) -> None:
         """Move the networks, the clips and the face to ``device``."""

@@ -16,7 +16,6 @@ from typing_extensions import Self
 
 from visavis.face.morphable import LinearFaceModel
 from visavis.judges.discriminators import PatchDiscriminator, PictureAndMouth
-from visavis.judges.perceptual import choose
 from visavis.motion.keypoints import KeypointMotion
 from visavis.nn.warp import sample
 from visavis.training.config import TrainConfig
@@ -108,16 +107,7 @@ class PairTask(RedrawingTask[Batch, Drawn]):
 
     def perceives(self) -> Perceived | None:
         """Beside the term of the pyramid."""
-        weights: LossWeights = self.config.losses
-        if not (weights.perceptual or weights.perceptual_share) or self.config.perceptual == "none":
-            return None
-        return Perceived(
-            choose(self.config.perceptual, torch.device("cpu")),
-            weight=weights.perceptual,
-            share=weights.perceptual_share,
-            l1=weights.l1,
-            mouth=weights.perceptual_mouth,
-        )
+        return Perceived.chosen(self.config.perceptual, self.config.losses, l1=self.config.losses.l1)
 
     def to(self, device: torch.device) -> None:
         """Move the networks to ``device``, and the clips too where they are to live there."""

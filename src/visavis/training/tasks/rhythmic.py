@@ -17,7 +17,6 @@ from visavis.generators.rhythmic.aim import Aimer
 from visavis.generators.rhythmic.config import RhythmicConfig
 from visavis.generators.rhythmic.network import Aim, Rendering, RhythmicNetwork
 from visavis.generators.rhythmic.projection import PositionMaps, chosen, frontal, matched
-from visavis.judges.perceptual import choose
 from visavis.training.data.face_shape import face_shape
 from visavis.training.data.gathered import WindowBatch
 from visavis.training.data.windows import FaceShape
@@ -100,16 +99,7 @@ class RhythmicTask(WindowTask[_Drawn]):
 
     def perceives(self) -> Perceived | None:
         """L_PCT, of our pyramid's term where a share is asked for."""
-        weights: RhythmicLosses = self.config.losses
-        if not (weights.perceptual or weights.perceptual_share) or self.config.perceptual == "none":
-            return None
-        return Perceived(
-            choose(self.config.perceptual, torch.device("cpu")),
-            weight=weights.perceptual,
-            share=weights.perceptual_share,
-            l1=weights.pyramid,
-            mouth=weights.perceptual_mouth,
-        )
+        return Perceived.chosen(self.config.perceptual, self.config.losses, l1=self.config.losses.pyramid)
 
     def to(self, device: torch.device) -> None:
         """Move the networks, the clips and the face to ``device``."""
