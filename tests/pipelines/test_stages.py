@@ -87,6 +87,29 @@ def test_an_error_comes_after_the_items_from_before_it_and_is_the_first_one():
     assert stage_threads() == []
 
 
+def test_ctrl_c_while_a_stage_starts_ends_all_and_a_stage_that_begins_later_reads_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The signal may fall between asking for a thread and its first word."""
+    late: list[threading.Thread] = []
+
+    def interrupted(thread: threading.Thread) -> None:
+        late.append(thread)
+        raise KeyboardInterrupt
+
+    read: list[int] = []
+    with pytest.raises(KeyboardInterrupt), Stages() as stages:
+        first = stages.ahead(range(100), "first")
+        next(first)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", interrupted)
+            stages.ahead(map(read.append, first), "second")
+    assert stage_threads() == []
+    late[0].start()
+    late[0].join(20)
+    assert read == [] and not late[0].is_alive()
+
+
 def test_who_takes_items_and_fails_ends_all_stages_and_closes_their_generators():
     closed = threading.Event()
 

@@ -40,6 +40,11 @@ class _Channel(Generic[T]):
         self._error: BaseException | None = None
         self._ended = False
 
+    @property
+    def stopped(self) -> bool:
+        """Whether nobody goes on."""
+        return self._stop.is_set()
+
     def put(self, item: T) -> None:
         with self._changed:
             self._wait(lambda: len(self._items) < _BETWEEN)
@@ -107,7 +112,8 @@ class Stages(Closing):
             thread, channel = self._running[-1]
             try:
                 channel.wake()
-                thread.join()
+                with suppress(RuntimeError):  # interrupted as it started: it will find that all have stopped
+                    thread.join()
                 self._running.pop()
             except KeyboardInterrupt as again:
                 # What a thread still uses must not be closed under it.
@@ -117,6 +123,8 @@ class Stages(Closing):
 
 
 def _run(items: Iterable[T], channel: _Channel[T]) -> None:
+    if channel.stopped:
+        return
     error: BaseException | None = None
     iterator = iter(items)
     try:
