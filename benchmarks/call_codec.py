@@ -183,8 +183,8 @@ def run(
         "pivots": census.pivots,
         "pivot_bytes": census.bytes["pivots"],
         "encode_ms": encode_ms,
-        "decode_ms": tally.ms["decode"] / len(clip.frames),
-        "prepare_ms": tally.ms["prepare"] / max(census.pivots, 1),
+        "decode_ms": tally.spent.ms["decode"] / len(clip.frames),
+        "prepare_ms": tally.spent.ms["prepare"] / max(census.pivots, 1),
         **compare(clip, sparse, tracker),
     }
 

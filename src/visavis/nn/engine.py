@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ PRECISIONS = ("auto", "fp32", "bf16")
 ENGINES = {"torch": ("torch", "torch"), "openvino": ("openvino", "fast"), "onnx": ("onnxruntime", "onnx")}
 #: What ``auto`` takes, where this variable is set.
 PREFERRED = "VISAVIS_ENGINE"
+#: Each stream takes memory of its own.
+MOST_STREAMS = 4
 _BRINGS = "pip install 'visavis[{}]'"
 _X86 = ("x86_64", "amd64", "i386", "i686")
 
@@ -34,6 +36,8 @@ class Engine:
         device: auto, cpu or cuda.
         precision: auto, fp32, or bf16 for all that may lose digits.
         threads: of the CPU; None for what this process may use, at most 8.
+        streams: how many frames may be computed at the same time, which share the threads; 0 for as many as pay.
+            Torch computes one.
         name: who computes the graphs of a network: auto, torch, openvino or onnx (:mod:`visavis.runtime`). Whatever is
             no graph is torch's, and in float32 where the graphs are not.
     """
@@ -42,6 +46,7 @@ class Engine:
     precision: str = "auto"
     threads: int | None = None
     name: str = "auto"
+    streams: int = 1
 
     def chosen(self) -> Engine:
         """The same with nothing left to choose.
@@ -53,7 +58,13 @@ class Engine:
         device = "cpu" if elsewhere else choose_device(self.device)
         name = choose_engine(self.name, device)
         precision = choose_precision(self.precision, device, name)
-        return Engine(device, precision, choose_threads(self.threads), name)
+        threads = choose_threads(self.threads)
+        streams = 1 if name == "torch" else self.streams or min(threads, MOST_STREAMS)
+        return Engine(device, precision, threads, name, streams)
+
+    def for_throughput(self) -> Engine:
+        """The same for a file, where what counts is how many frames there are a second and not how soon each is."""
+        return replace(self, streams=0)
 
     @property
     def reduced(self) -> bool:

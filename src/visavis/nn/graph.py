@@ -35,13 +35,15 @@ class Graph:
         name: of the method.
         gives: class of its result, which is a tensor where none is said.
         exact: stays in float32 at any precision, since it says where things are.
-        lent: its result is used before it is called again, so that an engine need not copy it.
+        lent: its result is used before it is called again by the same thread, so that an engine need not copy it.
+        alone: is of no frame that is rendered, so that no two threads call it at the same time.
     """
 
     name: str
     gives: type[Any] | None = None
     exact: bool = False
     lent: bool = False
+    alone: bool = False
 
 
 class CompileGraphs(Protocol):

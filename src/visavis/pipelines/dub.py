@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from visavis.face.align import crop_for, whole
 from visavis.face.lower import lower_face
 from visavis.face.types import Face, Observation
 from visavis.generators.base import Generator
-from visavis.media.frame import Frame, Pixels
+from visavis.media.frame import Frame
 from visavis.media.provenance import marks
 from visavis.media.reader import SoundReader
 from visavis.media.twice import TwiceReader
@@ -31,7 +32,7 @@ from visavis.pipelines.files import Progress, ReenactReport, expected_frames, pe
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
 from visavis.pipelines.reenact import STAGES, Tally
-from visavis.pipelines.render import Portrait, SoundAt
+from visavis.pipelines.render import Portrait, SoundAt, rendered
 from visavis.pipelines.said import Said
 from visavis.pipelines.seen import check_moving, seen_ahead
 from visavis.pipelines.speaks import Speaks, check_speaks, load_speaker
@@ -120,17 +121,17 @@ class Dubber(Closing):
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yield one frame per frame, at its time; those without a face as they are."""
-        for frame in frames:
-            yield Frame(self._dubbed(frame), frame.time)
+        return (make() for make in map(self.see, frames))
 
-    def _dubbed(self, frame: Frame) -> Pixels:
+    def see(self, frame: Frame) -> Callable[[], Frame]:
+        """Look at the next frame; return what lays over it what is said, at any time and in any thread."""
         self.tally.frames += 1
         clock = time.perf_counter()
         found = self._follower.find(frame)
         if found is None:
             self.tally.frames_without_face += 1
             self._said.expression(frame.time)
-            return frame.pixels
+            return lambda: frame
         # Smoothed in the frame, before a square goes along with the face.
         smoothed = self._follower.smooth(frame, found, self._whole)
         half = self._whole.side / 2
@@ -138,24 +139,18 @@ class Dubber(Closing):
         face = Face((smoothed * half + corner).astype(np.float32))
         crop = self._beside.carried(self._face, face)
         seen = self._observer.observe(frame, face, crop, self._generator.size)
-        clock = self._count("analyse", clock)
+        clock = self.tally.spent("analyse", clock)
         assert seen.mesh is not None
         mesh = self._said(seen.mesh, frame.time)
         motion = self._generator.kind.of_mesh(mesh, self._generator.analyse(seen))
-        clock = self._count("motion", clock)
-        picture = self._portrait.picture(motion, frame.time)
-        pixels = crop.paste(frame.pixels, picture, self._part(seen, mesh))
-        self._count("render", clock)
-        return pixels
+        rendering = self._portrait.rendering(motion, frame.time)
+        self.tally.spent("motion", clock)
+        part = self._part(seen, mesh)
+        return partial(rendered, lambda: crop.paste(frame.pixels, rendering(), part), frame.time, self.tally.spent)
 
     def _part(self, seen: Observation, mesh: Mesh) -> NDArray[np.float32]:
         assert seen.mesh is not None
         return lower_face((seen.mesh, mesh), self._said.lips.share, self._generator.size)
-
-    def _count(self, stage: str, since: float) -> float:
-        now = time.perf_counter()
-        self.tally.ms[stage] += 1000 * (now - since)
-        return now
 
 
 def dub_file(
@@ -189,7 +184,7 @@ def dub_file(
         reader = stack.enter_context(TwiceReader(video))
         if not stack.enter_context(SoundReader(speech)).has_sound:
             raise MediaError(f"{speech}: has no sound in it")
-        generator = load_generator(options.model, options.engine)
+        generator = load_generator(options.model, options.engine.for_throughput())
         check_speaks(generator)
         stills = find_source(video, options.face, generator.references.most)
         with Analyser((), face=options.face) as analyser:
@@ -211,9 +206,9 @@ def dub_file(
             )
         )
         spoken, times = length_of(speech), 0
-        stages = stack.enter_context(Stages())
-        frames = stages.ahead(dubber.stream(stages.ahead(reader, "read")), "render")
-        for written, frame in enumerate(frames, 1):
+        stages = stack.enter_context(Stages(generator.engine.streams))
+        frames = stages.ahead((stages.begin(dubber.see(frame)) for frame in stages.ahead(reader, "read")), "render")
+        for written, frame in enumerate((promise() for promise in frames), 1):
             writer.write(frame)
             times += frame.time < spoken
             if progress is not None:

@@ -133,7 +133,7 @@ def reenact_file(
     check_moving(driving)
     with ExitStack() as stack:
         reader = stack.enter_context(TwiceReader(driving))
-        generator = load_generator(options.model, options.engine)
+        generator = load_generator(options.model, options.engine.for_throughput())
         sound, sound_at = _sound(driving, options, generator, stack)
         said: Said | None = None
         if options.audio is not None:
@@ -173,9 +173,9 @@ def reenact_file(
             )
         )
         expected = expected_frames(reader.info)
-        stages = stack.enter_context(Stages())
+        stages = stack.enter_context(Stages(generator.engine.streams))
         frames = reenactor.stream(stages.ahead(reader, "read"), analyser, ahead.crop, sound_at, stages)
-        for written, frame in enumerate(stages.ahead(frames, "render"), 1):
+        for written, frame in enumerate(frames, 1):
             writer.write(frame if pasting is None else Frame(pasting.over(frame.pixels), frame.time))
             last = frame
             if progress is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from visavis.generators.base import Generator, family_of
 from visavis.nn.engine import Engine
 from visavis.runtime.packaged import PackagedRunner, packaged_graphs
@@ -30,6 +32,8 @@ def load_generator(name_or_path: str, engine: Engine | None = None, *, fold: boo
     from visavis.runtime.compiled import compile_graphs
     from visavis.weights.network import load_fitting
 
+    # Torch computes between graphs, and its threads are set for the whole process.
+    chosen = replace(chosen, streams=1)
     network = load_fitting(path, header, lambda: family.new_network(header.config))
     generator = family.from_checkpoint(header.config, network, chosen)
     if fold:

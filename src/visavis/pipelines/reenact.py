@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ from visavis.motion.amounts import UNCHANGED, UNEDITED, Amounts, Edits
 from visavis.motion.kind import Carrier, Mode
 from visavis.motion.layout import Motion
 from visavis.pipelines.analyse import Analyser
-from visavis.pipelines.render import Portrait, SoundAt
+from visavis.pipelines.render import Portrait, SoundAt, rendered
+from visavis.pipelines.spent import Spent
 from visavis.pipelines.stages import Stages
 
 #: A driving mesh at a time, with another mouth.
@@ -27,19 +28,23 @@ LipsAt = Callable[[NDArray[np.float32], Fraction], NDArray[np.float32]]
 STAGES = ("analyse", "motion", "render")
 
 
-@dataclass
 class Tally:
     """What a stream counts as it goes.
 
     Attributes:
         frames: frames made.
         frames_without_face: driving frames in which no face was found; they hold the last motion.
-        ms: milliseconds spent in each stage, over all frames.
+        spent: counts what each stage takes.
     """
 
-    frames: int = 0
-    frames_without_face: int = 0
-    ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    def __init__(self) -> None:
+        self.frames = self.frames_without_face = 0
+        self.spent = Spent(STAGES)
+
+    @property
+    def ms(self) -> dict[str, float]:
+        """Milliseconds spent in each stage, over all frames."""
+        return self.spent.ms
 
 
 class Reenactor:
@@ -105,22 +110,26 @@ class Reenactor:
             analyser: that follows the face.
             crop: where it is in the first frame.
             sound_at: sound of a time; None for a stream without sound.
-            stages: analyse frames while those before them are rendered; None takes one frame after the other. The
-                pictures are the same.
+            stages: analyse frames while those before them are rendered, and render as many at once as they make; None
+                takes one frame after the other. The pictures are the same.
 
         Raises:
             FaceError: at the end, if no frame showed a face.
         """
         self.hear(sound_at)
         seen = self._seen(driving, analyser, crop)
-        for at, observation in seen if stages is None else stages.ahead(seen, "analyse"):
-            yield Frame(self.picture(observation, at), at)
+        if stages is None:
+            frames = (self._rendered(*one)() for one in seen)
+        else:
+            rendered = (stages.begin(self._rendered(*one)) for one in stages.ahead(seen, "analyse"))
+            frames = (promise() for promise in stages.ahead(rendered, "render"))
+        yield from frames
         if self.tally.frames == self.tally.frames_without_face:
             raise FaceError("the driving video shows no face in any frame")
 
     def _seen(
         self, driving: Iterable[Frame], analyser: Analyser, crop: Crop
-    ) -> Iterator[tuple[Fraction, Observation | None]]:
+    ) -> Iterator[tuple[Observation | None, Fraction]]:
         """What is seen in each driving frame, and its time; None where no face is."""
         size = self._generator.size
         for frame in driving:
@@ -130,8 +139,8 @@ class Reenactor:
             if face is not None:
                 crop = analyser.follow(crop, face)
                 observation = analyser.observe(frame, face, crop, size)
-            self._count("analyse", clock)
-            yield frame.time, observation
+            self.tally.spent("analyse", clock)
+            yield observation, frame.time
 
     def hear(self, sound_at: SoundAt | None) -> None:
         """Begin a stream with this sound, or without any."""
@@ -144,12 +153,14 @@ class Reenactor:
             driving: what is seen in it; None where no face is.
             at: its time.
         """
+        return self._rendered(driving, at)().pixels
+
+    def _rendered(self, driving: Observation | None, at: Fraction) -> Callable[[], Frame]:
+        """What makes the next frame, whose motion is known."""
         clock = time.perf_counter()
-        motion = self._moved(driving, at)
-        clock = self._count("motion", clock)
-        picture = self._portrait.picture(motion, at)
-        self._count("render", clock)
-        return picture
+        rendering = self._portrait.rendering(self._moved(driving, at), at)
+        self.tally.spent("motion", clock)
+        return partial(rendered, rendering, at, self.tally.spent)
 
     def skip(self, driving: Observation | None) -> None:
         """Let a driving frame pass of which nobody looks at the picture."""
@@ -170,8 +181,3 @@ class Reenactor:
             motion = self._carry(motion)
         self._motion = self._generator.kind.edited(motion, self._edits, self._source) if self._edits else motion
         return self._motion
-
-    def _count(self, stage: str, since: float) -> float:
-        now = time.perf_counter()
-        self.tally.ms[stage] += 1000 * (now - since)
-        return now

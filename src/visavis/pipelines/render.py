@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from visavis.generators.base import Generator, Person
 from visavis.media.frame import Frame, Pixels
 from visavis.motion.history import History
 from visavis.motion.layout import Motion
+from visavis.pipelines.spent import Spent
 
 #: The sound around a time, as the generator hears it; times must not decrease.
 SoundAt = Callable[[Fraction], NDArray[np.float32] | None]
@@ -77,7 +79,12 @@ class Portrait:
 
     def picture(self, motion: Motion, time: Fraction) -> Pixels:
         """The picture ``uint8 [S, S, 3]`` of the next frame."""
-        return self._person.render(*self._cues(motion, time))
+        return self.rendering(motion, time)()
+
+    def rendering(self, motion: Motion, time: Fraction) -> Callable[[], Pixels]:
+        """What makes the picture of the next frame, at any time and in any thread."""
+        cue = self._cues(motion, time)
+        return lambda: self._person.render(*cue)
 
     def skip(self, motion: Motion) -> None:
         """Let a frame pass that nobody looks at."""
@@ -87,6 +94,14 @@ class Portrait:
         """Yield a frame for each time and motion, as it is asked for."""
         for time, motion in motions:
             yield Frame(self.picture(motion, time), time)
+
+
+def rendered(rendering: Callable[[], Pixels], time: Fraction, spent: Spent) -> Frame:
+    """Make a frame of the picture that :meth:`Portrait.rendering` told how to make, and count the time."""
+    clock = perf_counter()
+    frame = Frame(rendering(), time)
+    spent("render", clock)
+    return frame
 
 
 def prepared(generator: Generator, references: Sequence[Observation]) -> Person:

@@ -2,6 +2,9 @@
 
 Decoding, MediaPipe, networks and encoding leave Python while they compute, so threads are enough. What a stage makes is
 what it would make alone: it sees the same items in the same order, and nothing that changes belongs to two of them.
+
+A stage that makes each of its items without a look at the others, as networks do pictures, can make several at once: it
+then hands on promises, in order, of what is being made.
 """
 
 from __future__ import annotations
@@ -9,12 +12,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Generic, TypeVar
 
 from visavis.core.closing import Closing
 
 T = TypeVar("T")
+#: Something that is being made; calling it waits until it is there, and raises what went wrong.
+Promise = Callable[[], T]
 
 #: Items between two stages: enough that one that is slow now and then does not hold up the next.
 _BETWEEN = 2
@@ -85,11 +91,15 @@ class Stages(Closing):
 
     Enter it after whatever the stages use, so that it ends first. An error in a stage is raised where its items are
     taken, after those from before it, as if all had happened in one thread; what other stages do then is dropped.
+
+    Args:
+        at_once: how many things that are begun are made at the same time; with one, each is made where it is begun.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = 1) -> None:
         self._stop = threading.Event()
         self._running: list[tuple[threading.Thread, _Channel[object]]] = []
+        self._makers = ThreadPoolExecutor(at_once, thread_name_prefix="visavis-make") if at_once > 1 else None
 
     def ahead(self, items: Iterable[T], name: str) -> Iterator[T]:
         """The same items, made by a thread of their own before they are asked for, at most three at a time.
@@ -104,22 +114,52 @@ class Stages(Closing):
         thread.start()
         return channel.take()
 
+    def begin(self, make: Callable[[], T]) -> Promise[T]:
+        """Begin to make something that depends on nothing that is begun later.
+
+        Who begins things takes a stage to themselves, :meth:`ahead`, so that only a few are under way.
+        """
+        return made_at_once(make) if self._makers is None else _Begun(self._makers.submit(make), self._stop)
+
     def close(self) -> None:
         """Stop all stages, and wait until each has done the item that it is at."""
         self._stop.set()
         interrupted: KeyboardInterrupt | None = None
-        while self._running:
-            thread, channel = self._running[-1]
+        while self._running or self._makers is not None:
             try:
-                channel.wake()
-                with suppress(RuntimeError):  # interrupted as it started: it will find that all have stopped
-                    thread.join()
-                self._running.pop()
+                if self._running:
+                    thread, channel = self._running[-1]
+                    channel.wake()
+                    with suppress(RuntimeError):  # interrupted as it started: it will find that all have stopped
+                        thread.join()
+                    self._running.pop()
+                elif self._makers is not None:
+                    self._makers.shutdown(cancel_futures=True)
+                    self._makers = None
             except KeyboardInterrupt as again:
                 # What a thread still uses must not be closed under it.
                 interrupted = again
         if interrupted is not None:
             raise interrupted
+
+
+class _Begun(Generic[T]):
+    """A promise of what another thread makes."""
+
+    def __init__(self, future: Future[T], stop: threading.Event) -> None:
+        self._future, self._stop = future, stop
+
+    def __call__(self) -> T:
+        while not wait([self._future], _LOOK_UP_S).done:
+            if self._stop.is_set():
+                raise _Stopped
+        return self._future.result()
+
+
+def made_at_once(make: Callable[[], T]) -> Promise[T]:
+    """Make something now: what :meth:`Stages.begin` is where there are no stages."""
+    made = make()
+    return lambda: made
 
 
 def _run(items: Iterable[T], channel: _Channel[T]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -120,7 +120,7 @@ def talk_file(
         sound = stack.enter_context(SoundReader(speech, None))
         if not sound.has_sound:
             raise MediaError(f"{speech}: has no sound in it")
-        generator = load_generator(options.model, options.engine)
+        generator = load_generator(options.model, options.engine.for_throughput())
         check_speaks(generator)
         stills = find_source(portrait, options.face, generator.references.most)
         crop, observed = observe_sources(stills, generator, options.crop)
@@ -148,15 +148,16 @@ def talk_file(
         writer = stack.enter_context(
             VideoWriter(output, size=size, fps=FPS, sound=speech, metadata=marks(options.model), replace=options.force)
         )
-        heard = (frame for samples in from_zero(sound) for frame in person.push(samples, sound.rate_hz))
-        frames = stack.enter_context(Stages()).ahead(chain(heard, _rest(person, speech)), "render")
-        for written, frame in enumerate(frames, 1):
+        heard = (make for samples in from_zero(sound) for make in person.hear(samples, sound.rate_hz))
+        stages = stack.enter_context(Stages(generator.engine.streams))
+        frames = stages.ahead(map(stages.begin, chain(heard, _rest(person, speech))), "render")
+        for written, frame in enumerate((promise() for promise in frames), 1):
             writer.write(frame if pasting is None else Frame(pasting.over(frame.pixels), frame.time))
             if progress is not None:
                 progress(written, expected)
         writer.close()
         total_ms = 1000 * (time.perf_counter() - began)
-    per_frame = {**person.ms, "total": total_ms}
+    per_frame = {**person.spent.ms, "total": total_ms}
     return TalkReport(
         frames=person.frames,
         fps=float(FPS),
@@ -181,10 +182,10 @@ def latency_ms(seconds: Fraction) -> float:
     return round(float(1000 * seconds), 1)
 
 
-def _rest(person: TalkingPerson, speech: Path) -> Iterator[Frame]:
+def _rest(person: TalkingPerson, speech: Path) -> Iterator[Callable[[], Frame]]:
     if not person.seconds:
         raise MediaError(f"{speech}: its sound stream holds no sound that can be decoded")
-    yield from person.finish()
+    yield from person.end()
 
 
 def _rhythm(own: Beginning | None, speaker: Speaks, options: TalkOptions) -> Rhythmic:

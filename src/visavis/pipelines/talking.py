@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -21,8 +22,9 @@ from visavis.motion.speech.spoken import Spoken
 from visavis.motion.spoken_face import RESTING_FRAMES, Sitter, SpokenFace, reposed
 from visavis.pipelines.actor import STEP, camera_of
 from visavis.pipelines.reenact import STAGES
-from visavis.pipelines.render import Portrait
+from visavis.pipelines.render import Portrait, rendered
 from visavis.pipelines.speaks import Rhythmic, Speaks
+from visavis.pipelines.spent import Spent
 
 Array = NDArray[np.float32]
 #: Sound whose root mean square in 40 ms is less counts as silence (-60 dB).
@@ -107,7 +109,7 @@ class TalkingPerson:
     Attributes:
         frames: made so far.
         frames_of_speech: of these, during how many there was sound.
-        ms: milliseconds spent in each stage, over all frames.
+        spent: counts what each stage takes.
 
     Raises:
         ConfigError: a generator whose motion has no mesh, or amounts of parts that it does not have.
@@ -130,7 +132,7 @@ class TalkingPerson:
         self._portrait = Portrait(generator, references, lambda at: self._heard)
         self._loud = _Loudness()
         self.frames = self.frames_of_speech = 0
-        self.ms = dict.fromkeys(STAGES, 0.0)
+        self.spent = Spent(STAGES)
 
     @property
     def latency_s(self) -> Fraction:
@@ -144,34 +146,35 @@ class TalkingPerson:
 
     def push(self, samples: Samples, rate_hz: int) -> Iterator[Frame]:
         """Take mono sound; yield the frames that can be made by now, as they are asked for."""
+        return (make() for make in self.hear(samples, rate_hz))
+
+    def finish(self) -> Iterator[Frame]:
+        """The sound has ended: yield the frames up to its end."""
+        return (make() for make in self.end())
+
+    def hear(self, samples: Samples, rate_hz: int) -> Iterator[Callable[[], Frame]]:
+        """Take mono sound; yield what makes the frames that can be made by now, at any time and in any thread."""
         for piece in pieces(samples, rate_hz):
             self._loud.push(piece, rate_hz)
             self._ears.push(piece, rate_hz)
             while self._ears.ready(self.frames * STEP):
                 yield self._next()
 
-    def finish(self) -> Iterator[Frame]:
-        """The sound has ended: yield the frames up to its end."""
+    def end(self) -> Iterator[Callable[[], Frame]]:
+        """The sound has ended: yield what makes the frames up to its end."""
         while self.frames * STEP < self._ears.seconds:
             yield self._next()
 
-    def _next(self) -> Frame:
+    def _next(self) -> Callable[[], Frame]:
         at = self.frames * STEP
         clock = time.perf_counter()
         told, self._heard = self._ears.at(at)
-        clock = self._count("analyse", clock)
-        motion = self._carry(self._performance.next(told))
-        clock = self._count("motion", clock)
-        picture = self._portrait.picture(motion, at)
-        self._count("render", clock)
+        clock = self.spent("analyse", clock)
+        rendering = self._portrait.rendering(self._carry(self._performance.next(told)), at)
+        self.spent("motion", clock)
         self.frames += 1
         self.frames_of_speech += self._loud.at(at)
-        return Frame(picture, at)
-
-    def _count(self, stage: str, since: float) -> float:
-        now = time.perf_counter()
-        self.ms[stage] += 1000 * (now - since)
-        return now
+        return partial(rendered, rendering, at, self.spent)
 
 
 class _Loudness:

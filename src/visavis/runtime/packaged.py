@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -110,11 +111,13 @@ class PackagedRunner:
         self._graphs = {graph.name: graph for graph in graphs}
         self._cache = cache or GraphCache()
         self._ready: dict[str, tuple[Run, Structure, Structure]] = {}
+        self._making = threading.Lock()
 
     def __call__(self, name: str, *arguments: object) -> Any:
         """Compute a graph."""
-        if name not in self._ready:
-            self._ready[name] = self._made(name)
+        with self._making:  # several threads may ask for the first frames
+            if name not in self._ready:
+                self._ready[name] = self._made(name)
         run, takes, gives = self._ready[name]
         given = flattened(arguments)
         if takes != shape_of(arguments, given):
@@ -137,7 +140,11 @@ class PackagedRunner:
 
     def _made(self, name: str) -> tuple[Run, Structure, Structure]:
         graph, recorded = self._graphs[name], self._file.graph(name)
-        engine = replace(self._engine, precision="fp32") if graph.exact else self._engine
+        engine = self._engine
+        if graph.exact:
+            engine = replace(engine, precision="fp32")
+        if graph.alone:
+            engine = replace(engine, streams=1)
 
         def build(backend: Backend) -> tuple[bytes, Structure]:
             model = with_weights(recorded.model, arrays(self._weights, recorded.weights))

@@ -81,8 +81,8 @@ def _settings(engine: Engine) -> dict[str, Any]:
     return {
         "INFERENCE_PRECISION_HINT": "bf16" if engine.precision == "bf16" else "f32",
         "INFERENCE_NUM_THREADS": engine.threads or 1,
-        "NUM_STREAMS": 1,
-        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": engine.streams,
+        "PERFORMANCE_HINT": "LATENCY" if engine.streams == 1 else "THROUGHPUT",
         "ENABLE_CPU_PINNING": False,  # a neighbour may sit on the processor that a thread is bound to
     }
 

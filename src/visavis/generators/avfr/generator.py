@@ -66,8 +66,8 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, "AvfrNetwork", Prepared]):
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {name: asdict(make()) for name, make in NAMED.items()}
     exact = ("detector", "motion")
     graphs = (
-        Graph("detect", KeypointMotion, exact=True),
-        Graph("encode", Still, exact=True),
+        Graph("detect", KeypointMotion, exact=True, alone=True),
+        Graph("encode", Still, exact=True, alone=True),
         Graph("move", Moved, exact=True, lent=True),
         Graph("decode", lent=True),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from visavis.motion.layout import Motion
 from visavis.nn.engine import PLAIN, Engine
 from visavis.nn.graph import Graph
 from visavis.nn.pictures import as_tensor, to_pixels
+from visavis.pipelines.stages import Promise
 
 if TYPE_CHECKING:
     from visavis.enhance.interpolation import Interpolator
@@ -44,12 +45,26 @@ class Gap:
 BetweenChoice = Literal["network", "motion"]
 #: Paints the motion on the straight line from the pivot of the nearer neighbour, with the sound of the frame's time.
 Paint = Callable[[], Pixels]
-Between = Callable[[Gap, Paint], Pixels]
+#: Begins to paint a picture, see :meth:`visavis.pipelines.stages.Stages.begin`.
+Begin = Callable[[Paint], Promise[Pixels]]
 
 
-def by_motion(gap: Gap, paint: Paint) -> Pixels:
+class Between(Protocol):
+    """Makes a frame between two."""
+
+    def __call__(self, gap: Promise[Gap], paint: Paint, begin: Begin) -> Promise[Pixels]:
+        """Begin to make it.
+
+        Args:
+            gap: what is known, once both neighbours are painted.
+            paint: has the generator do it.
+            begin: with others, or at once.
+        """
+
+
+def by_motion(gap: Promise[Gap], paint: Paint, begin: Begin) -> Promise[Pixels]:
     """Move the pivot by the motion between: as dear as a frame that was sent, and as sharp."""
-    return paint()
+    return begin(paint)
 
 
 def by_network(network: Interpolator, kind: MotionKind, engine: Engine = PLAIN) -> Between:
@@ -72,14 +87,15 @@ def by_network(network: Interpolator, kind: MotionKind, engine: Engine = PLAIN) 
     def make(gap: Gap, paint: Paint) -> Pixels:
         points = [kind.points(motion) for motion in (gap.before_motion, gap.after_motion)]
         if gap.before.shape[0] % MULTIPLE or points[0] is None or points[1] is None:
-            return by_motion(gap, paint)
+            return paint()
         with engine.computing():
             before, after = (torch.from_numpy(one.copy())[None].to(engine.device) for one in points if one is not None)
             share = torch.full((1,), gap.share, device=engine.device)
             pictures = as_tensor(gap.before, engine.device), as_tensor(gap.after, engine.device)
             return to_pixels(network(Neighbours(*pictures, before, after, share)).picture)
 
-    return make
+    # Made by whoever wants it: torch's threads are set for the whole process.
+    return lambda gap, paint, begin: lambda: make(gap(), paint)
 
 
 def maker(choice: BetweenChoice, interpolated: int, kind: MotionKind) -> BetweenChoice | None:

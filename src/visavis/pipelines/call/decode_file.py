@@ -87,13 +87,16 @@ def decode_file(
     named = weights_for(header, model)
     weights = WeightsId.of(named)
     weights.check(header)
-    generator = load_generator(named, engine)
+    generator = load_generator(named, (engine or Engine()).for_throughput())
     side = size or header.size
     frames_between = between_chosen(between, header.interpolated, generator.kind, generator.engine)
     enlarged = enlarge_chosen(enlarge, header.size, side, engine=generator.engine)
     with ExitStack() as stack:
         sound = CallSound(call) if header.has_sound else None
-        decoder = stack.enter_context(CallDecoder(generator, weights, between=frames_between, whole=True))
+        stages = Stages(generator.engine.streams)
+        decoder = stack.enter_context(
+            CallDecoder(generator, weights, between=frames_between, begin=stages.begin, whole=True)
+        )
         began = time.perf_counter()
         writer = stack.enter_context(
             VideoWriter(
@@ -101,8 +104,8 @@ def decode_file(
             )
         )
         written = 0
-        frames = filled(decoder.play(CallReader(call)), decoder, header.fps)
-        for written, frame in enumerate(stack.enter_context(Stages()).ahead(frames, "render"), 1):
+        begun = stack.enter_context(stages).ahead(decoder.begun(CallReader(call)), "render")
+        for written, frame in enumerate(filled((played.frame() for played in begun), decoder, header.fps), 1):
             writer.write(Frame(enlarged(frame.pixels, side), frame.time))
             if progress is not None:
                 progress(written, decoder.total)
@@ -110,7 +113,7 @@ def decode_file(
             raise CodecError(f"{call}: there is no picture in it")
         writer.close()
         total_ms = 1000 * (time.perf_counter() - began)
-    stages = {**decoder.tally.ms, "total": total_ms}
+    spent = {**decoder.tally.spent.ms, "total": total_ms}
     return DecodeReport(
         frames=written,
         fps=round(float(header.fps), 6),
@@ -120,7 +123,7 @@ def decode_file(
         concealed=decoder.tally.concealed + written - decoder.tally.frames,
         damaged=decoder.tally.damaged,
         between=maker(between, header.interpolated, generator.kind),
-        ms_per_frame={name: round(ms / written, 2) for name, ms in stages.items()},
+        ms_per_frame={name: round(ms / written, 2) for name, ms in spent.items()},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -16,12 +16,15 @@ from visavis.codec.transform import table_for
 from visavis.core.closing import Closing
 from visavis.core.errors import CodecError
 from visavis.generators.base import Generator
-from visavis.media.frame import Frame
+from visavis.media.frame import Frame, Pixels
 from visavis.nn.engine import Engine
-from visavis.pipelines.call.between import Between, by_motion
+from visavis.pipelines.call.between import Begin, Between, by_motion
 from visavis.pipelines.call.incoming import IncomingCall
+from visavis.pipelines.call.player import Played
 from visavis.pipelines.call.weights import WeightsId
 from visavis.pipelines.load import load_generator
+from visavis.pipelines.spent import Spent
+from visavis.pipelines.stages import Promise, made_at_once
 from visavis.weights.store import DEFAULT_MODEL
 
 STAGES = ("decode", "prepare", "render")
@@ -37,13 +40,13 @@ class ReceivedTally:
         frames: made.
         concealed: of those, how many had to be made up because packets or a pivot were missing.
         damaged: packets and pivots that could not be read or used.
-        ms: milliseconds in reading packets (``decode``), in preparing pivots and in rendering.
+        spent: counts what reading packets takes (``decode``), preparing pivots, and rendering frames that were sent.
     """
 
     frames: int = 0
     concealed: int = 0
     damaged: int = 0
-    ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    spent: Spent = field(default_factory=lambda: Spent(STAGES))
 
 
 class CallDecoder(Closing):
@@ -59,6 +62,7 @@ class CallDecoder(Closing):
         between: makes the frames between those that were sent.
         every: give one of so many frames and leave out the others, for a preview or a slow machine; a call in which
             not all frames are sent is given whole, since those between need their neighbours.
+        begin: begins to paint a picture: a file's several at once. A frame that is played is waited for.
         whole: whether the packets are a call from its start, as a file is. Then motion begins at the beginning; in a
             stream that is joined late the sound says where it begins, and so what a stranger's sound claims.
     """
@@ -70,10 +74,11 @@ class CallDecoder(Closing):
         *,
         between: Between = by_motion,
         every: int = 1,
+        begin: Begin = made_at_once,
         whole: bool = False,
     ) -> None:
         self._generator, self._weights, self._between, self._every = generator, weights, between, every
-        self._whole = whole
+        self._begin, self._whole = begin, whole
         self._table = table_for(weights.sha256, generator.kind.layout)
         self._call: IncomingCall | None = None
         self._asks_for_header = False
@@ -119,6 +124,26 @@ class CallDecoder(Closing):
         Raises:
             CodecError: the call's header cannot be read, or the call was made with other weights.
         """
+        return [played.frame() for played in self._pushed(packet)]
+
+    def finish(self) -> list[Frame]:
+        """Return the frames that still wait for something, and end the sound."""
+        return [played.frame() for played in self._finished()]
+
+    def play(self, packets: Iterable[bytes]) -> Iterator[Frame]:
+        """All frames of packets; sound and requests are let go."""
+        return (played.frame() for played in self.begun(packets))
+
+    def begun(self, packets: Iterable[bytes]) -> Iterator[Played]:
+        """All frames of packets, of which each is being painted; sound and requests are let go."""
+        for packet in packets:
+            yield from self._pushed(packet)
+            if self._call is not None:
+                self._call.heard.clear()
+            self.take_requests()
+        yield from self._finished()
+
+    def _pushed(self, packet: bytes) -> Iterator[Played]:
         began = time.perf_counter()
         try:
             self._take(packet)
@@ -127,24 +152,14 @@ class CallDecoder(Closing):
                 raise
             self.tally.damaged += 1
         self._count(began)
-        return self._play(wait=True)
+        yield from self._play(wait=True)
 
-    def finish(self) -> list[Frame]:
-        """Return the frames that still wait for something, and end the sound."""
+    def _finished(self) -> Iterator[Played]:
         began = time.perf_counter()
         if self._call is not None:
             self._call.finish()
         self._count(began)
-        return self._play(wait=False)
-
-    def play(self, packets: Iterable[bytes]) -> Iterator[Frame]:
-        """All frames of packets; sound and requests are let go."""
-        for packet in packets:
-            yield from self.push(packet)
-            if self._call is not None:
-                self._call.heard.clear()
-            self.take_requests()
-        yield from self.finish()
+        yield from self._play(wait=False)
 
     @property
     def sound_time(self) -> Fraction:
@@ -174,7 +189,7 @@ class CallDecoder(Closing):
         elif isinstance(packet, Header):
             self._weights.check(packet)
             self._call = IncomingCall(
-                packet, self._generator, self._table, self._between, self._every, whole=self._whole
+                packet, self._generator, self._table, self._between, self._paint, self._every, whole=self._whole
             )
             self._asks_for_header = False
         else:
@@ -185,22 +200,27 @@ class CallDecoder(Closing):
         spent = 1000 * (time.perf_counter() - since)
         if self._call is not None:
             prepared, useless = self._call.pivots.take_counts()
-            self.tally.ms["prepare"] += prepared
+            self.tally.spent.ms["prepare"] += prepared
             self.tally.damaged += useless
             spent -= prepared
-        self.tally.ms["decode"] += spent
+        self.tally.spent.ms["decode"] += spent
 
-    def _play(self, *, wait: bool) -> list[Frame]:
-        if self._call is None:
-            return []
-        began = time.perf_counter()
-        frames = []
-        for played in self._call.played(wait=wait):
+    def _play(self, *, wait: bool) -> Iterator[Played]:
+        for played in () if self._call is None else self._call.played(wait=wait):
             self.tally.frames += 1
             self.tally.concealed += played.concealed
-            frames.append(played.frame)
-        self.tally.ms["render"] += 1000 * (time.perf_counter() - began)
-        return frames
+            yield played
+
+    def _paint(self, paint: Callable[[], Pixels]) -> Promise[Pixels]:
+        """Begin to paint a picture, and count what it takes."""
+
+        def painted() -> Pixels:
+            clock = time.perf_counter()
+            picture = paint()
+            self.tally.spent("render", clock)
+            return picture
+
+        return self._begin(painted)
 
 
 def filled(frames: Iterator[Frame], decoder: CallDecoder, fps: Fraction) -> Iterator[Frame]:

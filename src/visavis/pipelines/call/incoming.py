@@ -23,7 +23,7 @@ from visavis.codec.transform import MotionTable, count_points
 from visavis.core.closing import Closing
 from visavis.core.errors import CodecError
 from visavis.generators.base import Generator
-from visavis.pipelines.call.between import Between
+from visavis.pipelines.call.between import Begin, Between
 from visavis.pipelines.call.heard import HeardSound
 from visavis.pipelines.call.hearing import Hearing
 from visavis.pipelines.call.held import HeldPivots
@@ -40,6 +40,7 @@ class IncomingCall(Closing):
         generator: of the weights that it names.
         table: of motion.
         between: makes the frames between those that were sent.
+        begin: begins to paint a picture.
         every: paint one of so many frames.
         whole: whether it is had from its start, so that sound does not say where motion begins.
 
@@ -59,6 +60,7 @@ class IncomingCall(Closing):
         generator: Generator,
         table: MotionTable,
         between: Between,
+        begin: Begin,
         every: int,
         *,
         whole: bool = False,
@@ -79,7 +81,7 @@ class IncomingCall(Closing):
         hears = generator.hears if header.has_sound else None
         self._hearing = None if hears is None else Hearing(hears)
         cues = Cues(generator, None if self._hearing is None else self._hearing.at)
-        self._player = Player(header, self._painter, cues, self._hearing, between, every)
+        self._player = Player(header, self._painter, cues, self._hearing, between, begin, every)
         self._requests: dict[Request, None] = {}
         self._placed_by_sound = header.has_sound and not whole
 
@@ -116,7 +118,7 @@ class IncomingCall(Closing):
     def played(self, *, wait: bool) -> Iterator[Played]:
         """The pictures that are ready; all of them if ``wait`` is False."""
         for played in self._player.ready(wait=wait):
-            if self.total is None or played.frame.time * self.header.fps < self.total:
+            if self.total is None or played.time * self.header.fps < self.total:
                 self.heard.earn(float(1 / self.header.fps))
                 yield played
 
