@@ -82,8 +82,11 @@ def settings_of(config: Path, weights: Path, *changes: str) -> TrainConfig:
     return read_config(config, [f"start_from={weights}", f"teacher={weights}", *changes])
 
 
-def test_a_run_keeps_what_is_frozen_and_learns_the_rest(config: Path, shards: Path, weights: Path, tmp_path: Path):
-    changes = [f"start_from={weights}", f"teacher={weights}"]
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_keeps_what_is_frozen_and_learns_the_rest(
+    precision: str, config: Path, shards: Path, weights: Path, tmp_path: Path
+):
+    changes = [f"start_from={weights}", f"teacher={weights}", f"precision={precision}"]
     report = train(config, shards, changes, steps=3, out=tmp_path / "run", device="cpu")
     assert report is not None and {"teacher", "teacher_grid"} <= report.losses.keys()
     theirs, ours = load(weights).tensors, load(tmp_path / "run/weights.safetensors").tensors

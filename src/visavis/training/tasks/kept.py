@@ -87,7 +87,11 @@ class Kept:
 
     @torch.no_grad()
     def known(self, batch: Batch) -> Known:
-        """Look up a batch of the pool, or make what is not known of it yet."""
+        """Look up a batch of the pool, or make what is not known of it yet; exactly, in a run of any precision."""
+        with torch.autocast(batch.source.device.type, enabled=False):
+            return self._known(batch)
+
+    def _known(self, batch: Batch) -> Known:
         numbers = [int(number) for number in batch.number]
         for number in numbers:
             if number not in self._made:
