@@ -29,8 +29,9 @@ from visavis.pipelines.load import load_generator
 
 
 def printed(code: str, **environment: str) -> str:
-    """What code prints in a fresh interpreter without settings of OpenMP but these."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+    """What code prints in a fresh interpreter without settings of waiting threads but these."""
+    others = ("OMP_", "GOMP_", "KMP_", "OPENBLAS_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=clean | environment, capture_output=True, text=True, check=False
     )
@@ -39,10 +40,27 @@ def printed(code: str, **environment: str) -> str:
 
 
 POLICY = "import os; print(os.environ.get('OMP_WAIT_POLICY'))"
+TIMEOUT = "import os; print(os.environ.get('OPENBLAS_THREAD_TIMEOUT'))"
+#: Time of processor in a fiftieth of a second of doing nothing after a product of matrices, as a share of it.
+IDLE = """
+import numpy as np, time
+for _ in range(3):
+    np.ones((500, 500)) @ np.ones((500, 500))
+wall, spent = time.perf_counter(), time.process_time()
+time.sleep(0.02)
+print((time.process_time() - spent) / (time.perf_counter() - wall))
+"""
 
 
 def test_threads_sleep_while_they_wait():
     assert printed(f"import visavis; {POLICY}") == "passive"
+    assert printed(f"import visavis; {TIMEOUT}") == "4"
+
+
+@pytest.mark.skipif(processor.cores() < 2, reason="a single core has one thread, which does not wait")
+def test_no_thread_of_numpy_spins_after_a_product_of_matrices():
+    spins, sleeps = (float(printed(IDLE if before else f"import visavis; {IDLE}")) for before in (True, False))
+    assert sleeps < 0.5 * spins or spins < 0.1, "OpenBLAS of another make may sleep by itself"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +69,11 @@ def test_threads_sleep_while_they_wait():
 )
 def test_what_the_user_said_of_waiting_threads_stands(name: str, value: str, policy: str):
     assert printed(f"import visavis; {POLICY}", **{name: value}) == policy
+
+
+def test_what_the_user_said_of_openblas_stands():
+    assert printed(f"import visavis; {TIMEOUT}", OPENBLAS_THREAD_TIMEOUT="20") == "20"
+    assert printed(f"import numpy, visavis; {TIMEOUT}") == "None", "NumPy read it when it was loaded"
 
 
 def test_an_environment_that_comes_too_late_is_left_alone(monkeypatch: pytest.MonkeyPatch):

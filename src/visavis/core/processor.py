@@ -22,16 +22,21 @@ _TELLING = (
 )
 #: Any of these says that the user has decided how threads of OpenMP wait.
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+#: For how long a thread of OpenBLAS spins, as a power of two of clock cycles; it takes none that is less.
+_SOONEST = "4"
 
 
 def let_threads_sleep() -> None:
-    """Have OpenMP's threads sleep while they wait for work, unless the user chose otherwise.
+    """Have threads of OpenMP and of NumPy's OpenBLAS sleep while they wait for work, unless the user chose otherwise.
 
-    By default they spin, and beside other busy processes they burn the very time that the working thread waits for.
-    OpenMP reads this when torch is loaded, so it comes too late, and is left alone, once torch is there.
+    By default they spin, OpenBLAS's for some 25 ms after each product of matrices, and burn the very time that the
+    working thread waits for. Both read this when torch and NumPy are loaded, so it comes too late, and is left alone,
+    once these are there.
     """
     if "torch" not in sys.modules and not any(name in os.environ for name in _WAITING):
         os.environ["OMP_WAIT_POLICY"] = "passive"
+    if "numpy" not in sys.modules:
+        os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", _SOONEST)
 
 
 def useful_threads() -> int:
