@@ -87,6 +87,45 @@ def test_an_error_comes_after_the_items_from_before_it_and_is_the_first_one():
     assert stage_threads() == []
 
 
+def test_what_is_begun_is_made_at_the_same_time_and_comes_in_order():
+    """Either of two waits for the other; and none is begun far ahead of who takes it."""
+    both, made = threading.Barrier(2), []
+
+    def make(number: int) -> int:
+        both.wait(20)
+        made.append(number)
+        return number
+
+    with Stages(2) as stages:
+        promises = stages.ahead((stages.begin(lambda number=number: make(number)) for number in range(100)), "begin")
+        for number, promise in zip(range(20), promises, strict=False):
+            assert promise() == number
+        assert len(made) < 20 + 6
+        both.abort()
+    assert stage_threads() == []
+
+
+def test_with_one_at_a_time_things_are_made_where_they_are_begun():
+    with Stages() as stages:
+        thread = stages.begin(threading.current_thread)
+        assert thread() is threading.current_thread()
+
+
+def test_an_error_in_what_is_begun_comes_in_its_turn():
+    def make(number: int) -> int:
+        if number == 2:
+            raise OutputError("two")
+        return number
+
+    taken = []
+    with pytest.raises(OutputError, match="two"), Stages(3) as stages:
+        begun = (stages.begin(lambda number=number: make(number)) for number in range(100))
+        for promise in stages.ahead(begun, "begin"):
+            taken.append(promise())
+    assert taken == [0, 1]
+    assert stage_threads() == []
+
+
 def test_ctrl_c_while_a_stage_starts_ends_all_and_a_stage_that_begins_later_reads_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ):

@@ -31,7 +31,7 @@ from visavis.generators.keypoint import KeypointConfig, KeypointGenerator
 from visavis.generators.rhythmic.config import RhythmicConfig
 from visavis.generators.rhythmic.generator import RhythmicGenerator
 from visavis.media.frame import Pixels
-from visavis.nn.engine import ENGINES, PLAIN, Engine, choose_engine, choose_precision, installed
+from visavis.nn.engine import ENGINES, MOST_STREAMS, PLAIN, Engine, choose_engine, choose_precision, installed
 from visavis.nn.graph import Graph
 from visavis.pipelines.load import load_generator
 from visavis.runtime.cache import Entry, GraphCache
@@ -322,6 +322,16 @@ def test_processes_that_begin_together_compile_once(name: str, own_cache: Path):
     calls = sorted(int(process.communicate()[0]) for process in started)
     assert [process.returncode for process in started] == [0, 0]
     assert calls[0] == 0 < calls[1]
+
+
+def test_for_a_file_several_frames_are_computed_at_once_unless_torch_does():
+    def streams(threads: int, name: str) -> int:
+        return Engine("cpu", "fp32", threads, name).for_throughput().chosen().streams
+
+    assert streams(8, "torch") == 1
+    for name in filter(installed, ("openvino", "onnx")):
+        assert [streams(threads, name) for threads in (1, 2, 8)] == [1, 2, MOST_STREAMS]
+        assert Engine("cpu", "fp32", 8, name).chosen().streams == 1
 
 
 def test_an_unknown_engine_is_named_in_one_line(capsys: pytest.CaptureFixture[str]):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,23 @@ def test_every_engine_makes_torchs_pictures(name: str, engine: str):
     for made, torchs in zip(pictures(ours), pictures(load_generator(name, PLAIN)), strict=True):
         assert int(np.abs(made.astype(int) - torchs).max()) <= 1  # rounding of 8 bits
         assert made.std() > 10
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_frames_that_are_rendered_at_the_same_time_are_those_of_one_after_the_other(name: str, engine: str):
+    """To the bit; each of two threads computes in memory of its own, from the first frame on."""
+    together = load_generator(name, Engine("cpu", "fp32", 2, engine).for_throughput())
+    assert together.engine.streams == 2
+    alone = load_generator(name, Engine("cpu", "fp32", 2, engine))
+    assert alone.engine.streams == 1
+    first, *others = seen(alone, 4)
+    motions = [alone.analyse(one) for one in others] * 2
+    person = together.prepare([first])
+    with ThreadPoolExecutor(2) as threads:
+        made = list(threads.map(lambda motion: person.render([motion], None), motions))
+    wanted = [alone.prepare([first]).render([motion], None) for motion in motions]
+    assert all(np.array_equal(one, other) for one, other in zip(made, wanted, strict=True))
 
 
 @pytest.mark.parametrize("name", NAMES)
