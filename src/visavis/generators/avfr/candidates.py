@@ -49,14 +49,16 @@ class CandidateMotion(nn.Module):
             by_mesh: the mesh's candidate, or None.
             drawing: of the driving mesh, folded to ``[B, 16, h, w]``, or None.
         """
-        return self.choose(*self.see(still, driving, by_mesh, drawing))
+        gathered, motions = self.gather(still, driving, by_mesh, drawing)
+        return self.choose(self.weigh(gathered), motions)
 
-    def see(
+    def gather(
         self, still: Still, driving: KeypointMotion, by_mesh: Spline | None, drawing: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """What the choice is made of: the heads' input, and the candidates ``[B, candidates, h, w, 2]``.
+        """What the choice is made of: the hourglass's input, and the candidates ``[B, candidates, h, w, 2]``.
 
-        The input is ``[B, out, h, w]``, or half of that side with coarse heads; the rest is as for :meth:`forward`.
+        The input is ``[B, channels, h, w]``: the source moved by each candidate, heat, drawings; arguments are as for
+        :meth:`forward`.
         """
         height, width = still.small.shape[2:]
         grid = coordinate_grid(height, width, align_corners=False, device=still.small.device)
@@ -75,24 +77,34 @@ class CandidateMotion(nn.Module):
         if still.small_person is not None:
             person = still.small_person[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
             parts.append(sample(person, motions.flatten(0, 1)).view(-1, count, height, width))
-        seen = self.hourglass(channels_last(torch.cat(parts, 1)))
-        return F.avg_pool2d(seen, 2) if self.config.coarse_heads else seen, motions
+        return channels_last(torch.cat(parts, 1)), motions
 
-    def choose(self, seen: Tensor, motions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Results of :meth:`forward`, of those of :meth:`see`."""
-        mask, occlusion, residual = self._heads(seen, motions.shape[2:4])
-        mask = no_denormals(mask.softmax(1))
-        dense = (mask[..., None] * motions).sum(1)
-        if residual is not None:
-            dense = dense + 0.1 * residual.tanh().permute(0, 2, 3, 1)
-        return dense, occlusion.sigmoid(), mask
+    def see(self, gathered: Tensor) -> Tensor:
+        """The hourglass: the heads' input ``[B, out, h, w]``, or half of that side with coarse heads."""
+        seen: Tensor = self.hourglass(gathered)
+        return F.avg_pool2d(seen, 2) if self.config.coarse_heads else seen
 
-    def _heads(self, seen: Tensor, size: torch.Size) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Logits of mask and occlusion, and the residual before its tanh, by one convolution: it costs as one head."""
+    def weigh(self, gathered: Tensor) -> Tensor:
+        """Hourglass and heads; see :meth:`judge`."""
+        return self.judge(self.see(gathered))
+
+    def judge(self, seen: Tensor) -> Tensor:
+        """The heads ``[B, candidates + 1 (+ 2), h, w]``: logits of mask and occlusion, and the residual before its tanh.
+
+        By one convolution: it costs as one head.
+        """
         heads = [self.mask, self.occlusion] + ([self.residual] if self.config.mesh_motion else [])
         weight, bias = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])  # type: ignore[misc]
         made = F.conv2d(seen, weight, bias, padding="same").float()
         if self.config.coarse_heads:
-            made = F.interpolate(made, size=tuple(size), mode="bilinear", align_corners=False)
+            made = F.interpolate(made, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return made
+
+    def choose(self, judged: Tensor, motions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Results of :meth:`forward`, of those of :meth:`judge` and the candidates."""
         count = self.candidates
-        return made[:, :count], made[:, count : count + 1], made[:, count + 1 :] if self.config.mesh_motion else None
+        mask = no_denormals(judged[:, :count].softmax(1))
+        dense = (mask[..., None] * motions).sum(1)
+        if self.config.mesh_motion:
+            dense = dense + 0.1 * judged[:, count + 1 :].tanh().permute(0, 2, 3, 1)
+        return dense, judged[:, count : count + 1].sigmoid(), mask

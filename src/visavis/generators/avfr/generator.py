@@ -58,16 +58,18 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, "AvfrNetwork", Prepared]):
     Args:
         config: shape of the network.
         network: weights; new ones when None.
-        engine: where and how to compute; in bf16 all but keypoints, the source and dense motion is.
+        engine: where and how to compute; in bf16 all is but keypoints, the source, and where candidate motions lead.
     """
 
     family = "avfr"
     shape_class = AvfrConfig
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {name: asdict(make()) for name, make in NAMED.items()}
-    exact = ("detector", "motion")
+    exact = ("detector",)
     graphs = (
         Graph("detect", KeypointMotion, exact=True, alone=True),
         Graph("encode", Still, exact=True, alone=True),
+        Graph("gather", exact=True, lent=True),
+        Graph("weigh", lent=True),
         Graph("move", Moved, exact=True, lent=True),
         Graph("decode", lent=True),
     )
@@ -144,7 +146,8 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, "AvfrNetwork", Prepared]):
         if self.face_model is not None:
             mesh = self.face_model.points(on_host(driving.mesh)[0])
             drawing = _folded(grey_as_array(draw_mesh(mesh, self.size)))
-        moved = self.run("move", still, driving, self._by_mesh(person, driving), drawing)
+        gathered, motions = self.run("gather", still, driving, self._by_mesh(person, driving), drawing)
+        moved = self.run("move", still, self.run("weigh", gathered), motions)
         heard = self._heard(sound)
         picture = on_host(self.run("decode", moved, drawing, heard, still.background, still.small_background))
         if mesh is not None:

@@ -142,7 +142,7 @@ class AvfrNetwork(nn.Module):
             if drawing is None:
                 raise ValueError("this network needs the drawing of the driving mesh")
             folded = F.pixel_unshuffle(drawing, FOLD)
-        moved = self.move(still, driving, self.carry(still, driving), folded)
+        moved = self.moved(still, driving, folded)
         painted = self.paint(moved, folded, mel, still.background, still.small_background)
         return Rendering(
             painted.picture, moved.warped, moved.grid, moved.mask, painted.attention, painted.layers, painted.shares
@@ -158,9 +158,32 @@ class AvfrNetwork(nn.Module):
         source, mesh = self.mesh_model.controls(still.motion.mesh), self.mesh_model.controls(driving.mesh)
         return spline(mesh.points, source.points, stiffness=mesh.stiffness)
 
-    def move(self, still: Still, driving: KeypointMotion, by_mesh: Spline | None, drawing: Tensor | None) -> Moved:
-        """Dense motion, and all that it warps; the rest is as for :class:`CandidateMotion`."""
-        return self.warp(still, *self.motion(still, driving, by_mesh, drawing))
+    def moved(self, still: Still, driving: KeypointMotion, drawing: Tensor | None) -> Moved:
+        """Dense motion, and all that it warps.
+
+        Args:
+            still, driving: as for :meth:`render`.
+            drawing: of the driving mesh, folded, or None.
+        """
+        gathered, motions = self.gather(still, driving, self.carry(still, driving), drawing)
+        return self.move(still, self.weigh(gathered), motions)
+
+    def gather(
+        self, still: Still, driving: KeypointMotion, by_mesh: Spline | None, drawing: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`CandidateMotion.gather`."""
+        # Where candidates lead, and what they show there, is never reduced; which of them counts may be.
+        with torch.autocast(still.picture.device.type, enabled=False):
+            return self.motion.gather(still, driving, by_mesh, drawing)
+
+    def weigh(self, gathered: Tensor) -> Tensor:
+        """See :meth:`CandidateMotion.weigh`."""
+        return self.motion.weigh(gathered)
+
+    def move(self, still: Still, judged: Tensor, motions: Tensor) -> Moved:
+        """The dense motion of what was judged, and all that it warps."""
+        with torch.autocast(still.picture.device.type, enabled=False):
+            return self.warp(still, *self.motion.choose(judged, motions))
 
     def warp(self, still: Still, grid: Tensor, occlusion: Tensor, mask: Tensor) -> Moved:
         """Move the source by a dense motion, as :class:`CandidateMotion` gives it."""

@@ -89,7 +89,7 @@ class AvfrTask(PairTask):
 
     def _drawn(self, network: AvfrNetwork, batch: Batch, known: Known) -> Drawn:
         still = network.still(batch.source, known.looked, known.source, batch.source_prior, known.background)
-        moved = network.warp(still, *network.motion.choose(known.seen, known.motions))
+        moved = network.warp(still, *network.motion.choose(network.motion.judge(known.seen), known.motions))
         folded = F.pixel_unshuffle(batch.driving_prior[:, :1], FOLD) if network.config.mesh_motion else None
         mel = batch.mel if network.config.sound else None
         painted = network.paint(moved, folded, mel, still.background, still.small_background)

@@ -128,7 +128,8 @@ class Kept:
         taught = [None] * each if self._teacher is None else _taught(self._teacher.network, rows, self._pictures)
         for pair, row, shown in zip(numbers, rows, taught, strict=False):
             driving = network.detect(row.driving, row.driving_prior, row.driving_mesh)
-            seen, motions = network.motion.see(still, driving, network.carry(still, driving), _folded(row))
+            gathered, motions = network.gather(still, driving, network.carry(still, driving), _folded(row))
+            seen = network.motion.see(gathered)
             self._made[pair] = _Pair(driving, seen.half(), (motions - self._places(motions)).half(), shown)
 
     @staticmethod
@@ -149,7 +150,7 @@ def _taught(teacher: AvfrNetwork, rows: Sequence[Batch], pictures: bool) -> list
     for row in rows:
         driving = teacher.detect(row.driving, row.driving_prior, row.driving_mesh)
         folded, mel = _folded(row), row.mel if teacher.config.sound else None
-        moved = teacher.move(still, driving, teacher.carry(still, driving), folded)
+        moved = teacher.moved(still, driving, folded)
         grid, picture = moved.grid.clone(), None  # an engine lends its results until it is called again
         if pictures:
             picture = teacher.decode(moved, folded, mel, still.background, still.small_background)
