@@ -89,7 +89,7 @@ class CandidateMotion(nn.Module):
         return self.judge(self.see(gathered))
 
     def judge(self, seen: Tensor) -> Tensor:
-        """The heads ``[B, candidates + 1 (+ 2), h, w]``: logits of mask and occlusion, and the residual before its tanh.
+        """The heads ``[B, candidates + 1 (+ 2), h, w]``: logits of mask and occlusion, and the residual before tanh.
 
         By one convolution: it costs as one head.
         """
