@@ -121,8 +121,8 @@ class Reenactor:
         if stages is None:
             frames = (self._rendered(*one)() for one in seen)
         else:
-            rendered = (stages.begin(self._rendered(*one)) for one in stages.ahead(seen, "analyse"))
-            frames = (promise() for promise in stages.ahead(rendered, "render"))
+            begun = (stages.begin(self._rendered(*one)) for one in stages.ahead(seen, "analyse"))
+            frames = (promise() for promise in stages.ahead(begun, "motion"))
         yield from frames
         if self.tally.frames == self.tally.frames_without_face:
             raise FaceError("the driving video shows no face in any frame")

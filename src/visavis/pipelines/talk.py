@@ -150,7 +150,7 @@ def talk_file(
         )
         heard = (make for samples in from_zero(sound) for make in person.hear(samples, sound.rate_hz))
         stages = stack.enter_context(Stages(generator.engine.streams))
-        frames = stages.ahead(map(stages.begin, chain(heard, _rest(person, speech))), "render")
+        frames = stages.ahead(map(stages.begin, chain(heard, _rest(person, speech))), "motion")
         for written, frame in enumerate((promise() for promise in frames), 1):
             writer.write(frame if pasting is None else Frame(pasting.over(frame.pixels), frame.time))
             if progress is not None:
