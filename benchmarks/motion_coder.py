@@ -72,7 +72,7 @@ def main() -> None:
     layout, model = generator.kind.layout, getattr(generator, "face_model", None)
     if model is None:
         raise SystemExit("only weights that carry a mesh can be measured")
-    table = table_for(WeightsId.of(chosen.model).sha256, layout)
+    table = table_for(WeightsId.of(chosen.model).motion, layout)
     clips = [motion(p, generator) for p in pick_clips(chosen.dataset, chosen.split, 256, chosen.limit, Fraction(4))]
     print("| step | frames in a group | waits / ms | kbps | error / px | worst clip / px |\n|---|---|---|---|---|---|")
     mesh = slice(layout.where("camera").start, layout.where("shape").stop)

@@ -37,6 +37,7 @@ from visavis.codec.motion_coder import (
 from visavis.codec.transform import GROUP_SIZES, MotionTable, packaged_table, plain_table
 from visavis.core.errors import CodecError
 from visavis.motion.layout import PIXEL, Layout, Part
+from visavis.pipelines.call.weights import WeightsId
 from visavis.pipelines.load import load_generator
 from visavis.weights.store import packaged
 
@@ -267,7 +268,8 @@ def test_packaged_weights_with_a_mesh_have_a_motion_table():
     for entry in packaged().values():
         if entry.family == "avfr":
             hint = f"run: python tools/learn_motion_table.py SHARDS --model {entry.name}"
-            assert packaged_table(entry.sha256, load_generator(entry.name).kind.layout) is not None, hint
+            table = packaged_table(WeightsId.of(entry.name).motion, load_generator(entry.name).kind.layout)
+            assert table is not None, hint
 
 
 def test_what_the_components_leave_out_comes_from_the_pivot():

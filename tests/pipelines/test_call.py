@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
 import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from calls import FPS, TINY, avfr, decode, encode, keypoint
 from layouts import points
@@ -37,6 +40,8 @@ from visavis.pipelines.call.decoder import CallDecoder
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.settings import CallSettings
 from visavis.pipelines.call.weights import WeightsId
+from visavis.weights import store
+from visavis.weights.checkpoint import save, sha256
 
 FRAMES = 37
 
@@ -173,6 +178,22 @@ def test_other_weights_are_refused_in_words(generator: Generator):
         pytest.raises(CodecError, match=r"weights 'tiny' of sha256 abababababab.*'others'.*--model"),
     ):
         decoder.push(packets[0])
+
+
+def test_weights_move_as_those_whose_detector_they_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "base.safetensors"
+    save(file, {f"{part}.x": torch.ones(1) for part in ("detector", "mesh_model", "decoder")}, family="avfr", config={})
+    row = {"file": file.name, "sha256": sha256(file), "family": "avfr", "card": ""}
+    (tmp_path / "manifest.json").write_text(json.dumps({"base": row}))
+    monkeypatch.setattr(store, "PACKAGED", tmp_path)
+    for parts, motion in ((["detector", "mesh_model"], row["sha256"]), (["detector"], None)):
+        stands = tmp_path / "stands.safetensors"
+        base = {"name": "base", "sha256": row["sha256"], "parts": parts}
+        save(stands, {"decoder.x": torch.zeros(1)}, family="avfr", config={}, meta={"base": base})
+        named = WeightsId.of(str(stands))
+        assert named.sha256 == sha256(stands)
+        assert named.motion == (motion or named.sha256)
+    assert WeightsId.of(str(file)).motion == row["sha256"]
 
 
 def with_layout(monkeypatch: pytest.MonkeyPatch, layout: Layout) -> None:

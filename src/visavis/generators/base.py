@@ -129,6 +129,10 @@ class Family(Protocol):
         """Plain configs that can be asked for by name, without weights."""
 
     @property
+    def moved_by(self) -> Sequence[str]:
+        """Parts of its network that make motion of pictures; weights that share them make the same."""
+
+    @property
     def graphs(self) -> Sequence[Graph]:
         """Methods of its network that another engine than torch may compute."""
 

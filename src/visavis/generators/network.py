@@ -69,6 +69,7 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
         shape_class, network_class: of the family; a network is made of its shape alone.
         named: plain configs that can be asked for by name.
         exact: children of the network that stay in float32 at any precision.
+        moved_by: children of the network that make motion of pictures; empty where nobody shares them.
         graphs: methods of the network that another engine may compute, which is all of it that every frame costs.
         references, memory: see :class:`visavis.generators.base.Generator`.
     """
@@ -78,6 +79,7 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
     network_class: ClassVar[type[nn.Module]]
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     exact: ClassVar[tuple[str, ...]] = ()
+    moved_by: ClassVar[tuple[str, ...]] = ()
     graphs: ClassVar[tuple[Graph, ...]] = ()
     references: References = References(1, 1)
     memory: int = 0

@@ -65,6 +65,7 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, "AvfrNetwork", Prepared]):
     shape_class = AvfrConfig
     named: ClassVar[Mapping[str, Mapping[str, object]]] = {name: asdict(make()) for name, make in NAMED.items()}
     exact = ("detector",)
+    moved_by = ("detector", "mesh_model")
     graphs = (
         Graph("detect", KeypointMotion, exact=True, alone=True),
         Graph("encode", Still, exact=True, alone=True),

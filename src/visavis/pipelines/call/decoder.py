@@ -79,7 +79,7 @@ class CallDecoder(Closing):
     ) -> None:
         self._generator, self._weights, self._between, self._every = generator, weights, between, every
         self._begin, self._whole = begin, whole
-        self._table = table_for(weights.sha256, generator.kind.layout)
+        self._table = table_for(weights.motion, generator.kind.layout)
         self._call: IncomingCall | None = None
         self._asks_for_header = False
         self.tally = ReceivedTally()

@@ -99,7 +99,7 @@ class CallEncoder(Closing):
                 f"{MOST_SIDE} can"
             )
         layout = generator.kind.layout
-        table = table_for(weights.sha256, layout)
+        table = table_for(weights.motion, layout)
         group = settings.group or group_for(settings.interpolate)
         settings.check_motion(layout, group, weights.name)
         self.header = Header(
