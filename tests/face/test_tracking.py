@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -97,6 +98,18 @@ def test_a_mesh_follows_its_face_however_far_that_lies_from_where_it_was_looked_
             assert found is not None
             assert np.linalg.norm((found.mesh - face.mesh)[:, :2], axis=1).mean() < 0.01 * face.side
         assert mesher.face(np.full((256, 256, 3), 90, np.uint8), face) is None
+
+
+@pytest.mark.parametrize("kind", [lambda: FaceMesher(1, video=False), RegionMesher], ids=["mesher", "region"])
+def test_a_graph_that_is_closed_is_gone(kind: Callable[[], FaceGraph]):
+    """Its networks take 20 MB and more, and each look through a video opens some."""
+    graph = kind()
+    picture = draw(256, 1)
+    found = FaceMesher(1, video=False).faces(picture)
+    assert graph.face(picture, found[0]) if isinstance(graph, RegionMesher) else graph.faces(picture)  # type: ignore[attr-defined]
+    held = weakref.ref(graph._graph)
+    graph.close()
+    assert held() is None
 
 
 def test_with_one_face_in_view_a_cut_is_followed_at_once():
