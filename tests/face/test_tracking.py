@@ -71,6 +71,17 @@ def test_a_face_that_is_found_at_once_costs_one_run_of_the_mesh_network_a_frame(
     assert runs[-5:] == [RegionMesher] * 5
 
 
+def test_the_graph_for_all_faces_is_gone_while_one_is_followed_alone_and_back_after_a_cut():
+    drawn = [frame.pixels for frame in TalkingFace(1, 256).frames(6)]
+    other = put(ground(256, 256, 3), (draw(200, 4), 20, 30))
+    held = []
+    with FaceTracker() as tracker:
+        for pixels in [*drawn, other]:
+            assert tracker.find(pixels) is not None
+            held.append(tracker._all._graph is not None)
+    assert held == [True, *[False] * 5, True]
+
+
 @pytest.mark.parametrize("seed", [1, 4])
 def test_a_face_has_one_mesh_whether_it_is_followed_or_found_alone(seed: int):
     """MediaPipe's own, found and followed, lie 0.8 pixels of 256 apart."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import weakref
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from visavis.media.frame import Pixels
 from visavis.media.reader import VideoReader
 from visavis.media.still import write_picture
 from visavis.nn.engine import PLAIN, Engine, installed
+from visavis.nn.graph import Step
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import load_generator
 from visavis.runtime.onnx_model import with_weights
@@ -158,6 +160,25 @@ def test_the_network_of_graphs_is_not_there():
     generator = load_generator("avfr-256", Engine("cpu", "fp32", 1, "openvino"))
     with pytest.raises(ConfigError, match="without their network"):
         generator.fold()
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_graphs_that_were_let_go_come_back_with_the_same_pictures(name: str, engine: str):
+    generator = load_generator(name, Engine("cpu", "fp32", 1, engine))
+    assert isinstance(generator.run, PackagedRunner)
+    first, driving = seen(generator, 2)
+    person, motion = generator.prepare([first]), generator.analyse(driving)
+    before = person.render([motion], None)
+    held = weakref.ref(generator.run._ready["encode"][0])
+    generator.keep_for({Step.RENDER})
+    assert set(generator.run._ready) == {"move", "decode"}
+    assert held() is None
+    assert np.array_equal(person.render([motion], None), before)
+    assert np.array_equal(generator.analyse(driving).vector, motion.vector)
+    assert np.array_equal(generator.prepare([first]).render([motion], None), before)
+    generator.keep_for(Step)
+    assert set(generator.run._ready) == {"detect", "encode", "move", "decode"}
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "other"])

@@ -127,6 +127,11 @@ class PackagedRunner:
         """The numbers of one tensor of the weights."""
         return arrays(self._weights, [name])[name]
 
+    def let_go(self, names: Iterable[str]) -> None:
+        """See :meth:`visavis.nn.graph.Runner.let_go`."""
+        for name in names:
+            self._ready.pop(name, None)
+
     def computing(self, *, reduced: bool) -> AbstractContextManager[object]:
         """Nothing: engines have their precision and threads from the start."""
         return nullcontext()

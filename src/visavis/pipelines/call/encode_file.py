@@ -124,6 +124,7 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
                 has_sound=track is not None,
                 look_s=FILE_LOOK_S,
                 sound_waits=True,
+                lean=True,
             )
         )
         writer = stack.enter_context(CallWriter(output, replace=options.force))

@@ -1,4 +1,4 @@
-"""MediaPipe as it is imported here: its graphs, and not all that its packages import beside them."""
+"""Packages that import far more than is asked of them, and how their modules are had alone."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ import sys
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
-
-#: Packages of it that import all their neighbours: sound devices, an HTTP client,
-#: every solution and, to draw, matplotlib.
-_CROWDED = ("mediapipe", "mediapipe.python", "mediapipe.python.solutions")
 
 
 class _Later(ModuleType):
@@ -25,12 +21,15 @@ class _Later(ModuleType):
         return getattr(self, name)
 
 
-def import_later() -> None:
-    """Have modules of MediaPipe come alone when they are imported, in a third of the time.
+def import_later(*names: str) -> None:
+    """Have modules of packages come alone when they are imported: the packages' own code runs when it is needed.
 
-    Its packages are what they were for whoever imports them: their code runs when it is needed.
+    For whoever imports the packages they are what they were. Those that were imported already stay as they are.
+
+    Args:
+        names: of packages, an outer one before those in it.
     """
-    for name in _CROWDED:
+    for name in names:
         if name not in sys.modules and (spec := find_spec(name)) is not None:
             package = module_from_spec(spec)
             package.__class__ = _Later
