@@ -14,6 +14,7 @@ from visavis.drawn.drawing import draw
 from visavis.drawn.synthetic import TalkingFace
 from visavis.face.graph import FaceGraph
 from visavis.face.landmarks import FaceMesher
+from visavis.face.looks import _lab
 from visavis.face.region import RegionMesher
 from visavis.face.search import FaceSearch, Square
 from visavis.face.tracker import FaceTracker
@@ -151,6 +152,13 @@ def test_somebody_else_is_followed_after_a_moment_or_at_once_after_a_cut(wall: i
 def two(one: Pixels, other: Pixels, lefts: tuple[int, int], wall: int = 0) -> Pixels:
     """Two people side by side."""
     return put(ground(720, 1280, wall), (one, lefts[0], 200), (other, lefts[1], 260))
+
+
+def test_looks_are_in_the_colours_that_opencv_has():
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    pixels[0, :3] = [[0, 0, 0], [255, 255, 255], [3, 2, 1]]
+    apart = np.abs(_lab(pixels) - cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB))
+    assert apart.max() < 2 and apart.mean() < 0.3  # which rounds to 8 bits and reads from a table
 
 
 def test_people_who_change_places_in_a_cut_are_told_apart():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import weakref
 import zipfile
 from pathlib import Path
@@ -177,8 +178,31 @@ def test_graphs_that_were_let_go_come_back_with_the_same_pictures(name: str, eng
     assert np.array_equal(person.render([motion], None), before)
     assert np.array_equal(generator.analyse(driving).vector, motion.vector)
     assert np.array_equal(generator.prepare([first]).render([motion], None), before)
-    generator.keep_for(Step)
+    generator.keep_for(frozenset(Step))
     assert set(generator.run._ready) == {"detect", "encode", "move", "decode"}
+
+
+@pytest.mark.skipif(not installed("openvino"), reason="openvino is not installed")
+def test_what_is_expected_is_made_once_and_beside_what_goes_on(monkeypatch: pytest.MonkeyPatch):
+    made: list[tuple[str, str]] = []
+    make = PackagedRunner._made
+
+    def made_by(self: PackagedRunner, name: str) -> Any:
+        made.append((name, threading.current_thread().name))
+        return make(self, name)
+
+    monkeypatch.setattr(PackagedRunner, "_made", made_by)
+    generator = load_generator("avfr-256", Engine("cpu", "fp32", 1, "openvino"))
+    generator.expect({Step.RENDER})
+    first, driving = seen(generator, 2)
+    picture = generator.prepare([first]).render([generator.analyse(driving)], None)
+    assert picture.std() > 10
+    assert sorted(made) == [
+        ("decode", "visavis-graphs"),
+        ("detect", "MainThread"),
+        ("encode", "MainThread"),
+        ("move", "visavis-graphs"),
+    ]
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "other"])

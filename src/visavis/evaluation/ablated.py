@@ -106,6 +106,10 @@ class Ablated:
         person = self._generator.prepare(references)
         return _Still(person, self._generator.memory) if MEMORYLESS in self._ways else person
 
+    def expect(self, steps: Collection[Step]) -> None:
+        """As of the whole one."""
+        self._generator.expect(steps)
+
     def keep_for(self, steps: Collection[Step]) -> None:
         """As of the whole one."""
         self._generator.keep_for(steps)

@@ -110,6 +110,9 @@ class Generator(Protocol):
             ValueError: fewer or more of them.
         """
 
+    def expect(self, steps: Collection[Step]) -> None:
+        """Begin to make ready, in a thread, what steps need that come soon; they wait for it then."""
+
     def keep_for(self, steps: Collection[Step]) -> None:
         """Free memory that other steps alone need; they work on, and take it again, in some tenths of a second."""
 

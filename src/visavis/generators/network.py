@@ -199,9 +199,13 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
         with self.run.computing(reduced=True):
             return _Ready(self, self._prepare(references))
 
+    def expect(self, steps: Collection[Step]) -> None:
+        """Begin to make ready what steps need, see :class:`visavis.generators.base.Generator`."""
+        self.run.expect([graph.name for graph in self.graphs if not graph.steps.isdisjoint(steps)])
+
     def keep_for(self, steps: Collection[Step]) -> None:
         """Free memory that other steps alone need, see :class:`visavis.generators.base.Generator`."""
-        self.run.let_go(graph.name for graph in self.graphs if graph.steps.isdisjoint(steps))
+        self.run.let_go([graph.name for graph in self.graphs if graph.steps.isdisjoint(steps)])
 
     def fold(self, compile_graphs: CompileGraphs | None = None) -> None:
         """Make rendering fast, see :class:`visavis.generators.base.Generator`."""

@@ -75,6 +75,9 @@ class Runner(Protocol):
     def weight(self, name: str) -> NDArray[np.float32]:
         """The numbers of one tensor of the weights."""
 
+    def expect(self, names: Iterable[str]) -> None:
+        """Begin to make graphs ready in a thread, where that takes time: they will be called soon."""
+
     def let_go(self, names: Iterable[str]) -> None:
         """Free what graphs hold that are not expected to be called soon; they come back when they are."""
 

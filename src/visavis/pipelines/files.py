@@ -135,6 +135,7 @@ def reenact_file(
     with ExitStack() as stack:
         reader = stack.enter_context(TwiceReader(driving))
         generator = load_generator(options.model, options.engine)
+        generator.expect({Step.ANALYSE, Step.PREPARE})
         sound, sound_at = _sound(driving, options, generator, stack)
         said: Said | None = None
         if options.audio is not None:
@@ -159,6 +160,7 @@ def reenact_file(
             lips=said,
         )
         generator.keep_for({Step.ANALYSE, Step.RENDER})
+        generator.expect({Step.RENDER})
         analyser = stack.enter_context(Analyser(needs, face=options.driver_face))
         frame_size = _size(still.frame.pixels) if options.paste_back else (generator.size, generator.size)
         pasting = Pasting(source_crop, still.frame.pixels, generator.size) if options.paste_back else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -110,12 +111,11 @@ class PackagedRunner:
         self._graphs = {graph.name: graph for graph in graphs}
         self._cache = cache or GraphCache()
         self._ready: dict[str, tuple[Run, Structure, Structure]] = {}
+        self._making = {name: threading.Lock() for name in self._graphs}
 
     def __call__(self, name: str, *arguments: object) -> Any:
         """Compute a graph."""
-        if name not in self._ready:
-            self._ready[name] = self._made(name)
-        run, takes, gives = self._ready[name]
+        run, takes, gives = self._found(name)
         given = flattened(arguments)
         if takes != shape_of(arguments, given):
             raise ValueError(f"{name} is recorded for other arguments")
@@ -126,6 +126,16 @@ class PackagedRunner:
     def weight(self, name: str) -> NDArray[np.float32]:
         """The numbers of one tensor of the weights."""
         return arrays(self._weights, [name])[name]
+
+    def expect(self, names: Iterable[str]) -> None:
+        """See :meth:`visavis.nn.graph.Runner.expect`."""
+        # Python waits for it at its end, so that no engine is taken away while it works.
+        threading.Thread(target=self._find_all, args=(list(names),), name="visavis-graphs").start()
+
+    def _find_all(self, names: Sequence[str]) -> None:
+        for name in names:
+            with suppress(ConfigError):  # which is for who calls it
+                self._found(name)
 
     def let_go(self, names: Iterable[str]) -> None:
         """See :meth:`visavis.nn.graph.Runner.let_go`."""
@@ -139,6 +149,12 @@ class PackagedRunner:
     @cached_property
     def _weights_hash(self) -> str:
         return sha256(self._weights)
+
+    def _found(self, name: str) -> tuple[Run, Structure, Structure]:
+        with self._making[name]:
+            if name not in self._ready:
+                self._ready[name] = self._made(name)
+            return self._ready[name]
 
     def _made(self, name: str) -> tuple[Run, Structure, Structure]:
         graph, recorded = self._graphs[name], self._file.graph(name)
