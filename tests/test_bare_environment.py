@@ -1,8 +1,9 @@
-"""A wheel of the package and the extra `fast`, in an environment that has what they ask for and no torch."""
+"""A wheel of the package, in an environment that has what it asks for and no torch."""
 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import venv
@@ -13,12 +14,15 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from visavis.core.config import load_toml
 from visavis.drawn.synthetic import draw, write_clip
 from visavis.media.reader import VideoReader
 from visavis.media.still import write_picture
-from visavis.nn.engine import PREFERRED, installed
+from visavis.nn.engine import ENGINES, PREFERRED, installed
 
 ROOT = Path(__file__).parents[1]
+#: The engine that comes with the package on this machine.
+OURS = "openvino" if platform.machine() in ("x86_64", "AMD64") else "onnx"
 
 
 def run(*command: object, folder: Path) -> str:
@@ -32,10 +36,10 @@ def run(*command: object, folder: Path) -> str:
     return done.stdout
 
 
-def brought(wheel: metadata.Distribution, extra: str) -> dict[str, metadata.Distribution]:
-    """All distributions that an extra of a wheel brings, by name, as they are installed here."""
+def brought(wheel: metadata.Distribution) -> dict[str, metadata.Distribution]:
+    """All distributions that a wheel brings, by name, as they are installed here."""
     found: dict[str, metadata.Distribution] = {}
-    waiting = [(wheel, frozenset({extra}))]
+    waiting: list[tuple[metadata.Distribution, frozenset[str]]] = [(wheel, frozenset())]
     while waiting:
         one, extras = waiting.pop()
         for line in one.requires or ():
@@ -59,8 +63,8 @@ def lend(distribution: metadata.Distribution, site: Path) -> None:
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The environment; what is in it is lent from this one, since a test must not need the network."""
-    if not installed("openvino"):
-        pytest.skip("openvino is not installed")
+    if not installed(OURS):
+        pytest.skip(f"{OURS} is not installed")
     folder = tmp_path_factory.mktemp("bare")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
     run(*pip, "wheel", ROOT, "--no-deps", "--no-build-isolation", "-w", folder / "wheels", folder=folder)
@@ -69,12 +73,34 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(*pip, "--python", folder / "env", "install", "--no-deps", wheel, folder=folder)
     (site,) = (folder / "env" / "lib").glob("python*/site-packages")
     (ours,) = metadata.distributions(name="visavis", path=[str(site)])
-    needed = brought(ours, "fast")
-    assert "openvino" in needed
-    assert "torch" not in needed
+    needed = brought(ours)
+    assert {"openvino", "onnxruntime"} & set(needed) == {ENGINES[OURS][0]}
+    assert "torch" not in needed and "onnx" not in needed
     for distribution in needed.values():
         lend(distribution, site)
     return folder / "env" / "bin"
+
+
+@pytest.mark.parametrize(
+    ("machine", "extra", "engines"),
+    [
+        ("x86_64", "", {"openvino"}),
+        ("AMD64", "", {"openvino"}),
+        ("arm64", "", {"onnxruntime"}),
+        ("aarch64", "", {"onnxruntime"}),
+        ("x86_64", "fast", {"openvino"}),
+        ("arm64", "fast", {"openvino", "onnxruntime"}),
+        ("x86_64", "onnx", {"openvino", "onnxruntime"}),
+    ],
+)
+def test_every_machine_has_an_engine(machine: str, extra: str, engines: set[str]):
+    """As the project's file says it, whatever this machine is."""
+    project = load_toml(ROOT / "pyproject.toml")["project"]
+    lines = [*project["dependencies"], *(project["optional-dependencies"][extra] if extra else ())]
+    wanted = [Requirement(line) for line in lines]
+    found = {one.name for one in wanted if one.marker is None or one.marker.evaluate({"platform_machine": machine})}
+    assert found & {"openvino", "onnxruntime"} == engines
+    assert "torch" not in found
 
 
 def test_a_bare_environment_reenacts_encodes_and_decodes(bare: Path, tmp_path: Path):

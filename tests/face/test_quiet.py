@@ -9,6 +9,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import pytest
+
 from visavis.face.quiet import NOISY_CALLS, quiet_native_logs
 
 
@@ -58,16 +60,26 @@ def test_many_threads_do_not_lose_it():
     assert place() == before
 
 
-def test_mediapipe_comes_without_its_plots_until_somebody_plots():
+@pytest.mark.parametrize("before", ["", "import mediapipe\n"], ids=["after", "before"])
+def test_mediapipe_comes_without_its_neighbours_and_is_whole_for_whoever_imports_it(before: str):
     """In a process of its own, since what is imported once stays."""
     told = (
-        "import sys; import numpy as np; from visavis.face.landmarks import FaceMesher\n"
-        "FaceMesher(1, video=False).faces(np.zeros((64, 64, 3), np.uint8))\n"
-        "assert 'mediapipe' in sys.modules and 'matplotlib' not in sys.modules\n"
+        "import sys; import numpy as np\n"
+        f"{before}"
+        "from visavis.face.landmarks import FaceMesher\n"
+        "from visavis.face.region import RegionMesher\n"
+        "picture = np.zeros((64, 64, 3), np.uint8)\n"
+        "FaceMesher(1, video=False).faces(picture)\n"
+        f"came = [name in sys.modules for name in ('mediapipe.tasks', 'matplotlib')]\n"
+        f"assert came == [{bool(before)}] * 2, came\n"
+        "import mediapipe as mp\n"
+        "from mediapipe.framework.formats import landmark_pb2\n"
         "from mediapipe.python.solutions import drawing_utils\n"
-        "import matplotlib.pyplot\n"
-        "assert drawing_utils.plt.figure is matplotlib.pyplot.figure\n"
-        "assert matplotlib.pyplot.rcParams is matplotlib.rcParams\n"
+        "assert mp.Image and mp.ImageFormat.SRGB and mp.tasks.vision.FaceLandmarker\n"
+        "assert mp.solutions.drawing_utils is drawing_utils\n"
+        "with mp.solutions.face_mesh.FaceMesh(static_image_mode=True) as graph:\n"
+        "    assert graph.process(picture).multi_face_landmarks is None\n"
+        "assert FaceMesher(1, video=True).faces(picture) == []\n"
     )
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from visavis.drawn.drawing import draw
 from visavis.drawn.synthetic import TalkingFace
 from visavis.face.graph import FaceGraph
 from visavis.face.landmarks import FaceMesher
+from visavis.face.looks import _lab
 from visavis.face.region import RegionMesher
 from visavis.face.search import FaceSearch, Square
 from visavis.face.tracker import FaceTracker
@@ -70,6 +72,17 @@ def test_a_face_that_is_found_at_once_costs_one_run_of_the_mesh_network_a_frame(
     assert runs[-5:] == [RegionMesher] * 5
 
 
+def test_the_graph_for_all_faces_is_gone_while_one_is_followed_alone_and_back_after_a_cut():
+    drawn = [frame.pixels for frame in TalkingFace(1, 256).frames(6)]
+    other = put(ground(256, 256, 3), (draw(200, 4), 20, 30))
+    held = []
+    with FaceTracker() as tracker:
+        for pixels in [*drawn, other]:
+            assert tracker.find(pixels) is not None
+            held.append(tracker._all._graph is not None)
+    assert held == [True, *[False] * 5, True]
+
+
 @pytest.mark.parametrize("seed", [1, 4])
 def test_a_face_has_one_mesh_whether_it_is_followed_or_found_alone(seed: int):
     """MediaPipe's own, found and followed, lie 0.8 pixels of 256 apart."""
@@ -97,6 +110,18 @@ def test_a_mesh_follows_its_face_however_far_that_lies_from_where_it_was_looked_
             assert found is not None
             assert np.linalg.norm((found.mesh - face.mesh)[:, :2], axis=1).mean() < 0.01 * face.side
         assert mesher.face(np.full((256, 256, 3), 90, np.uint8), face) is None
+
+
+@pytest.mark.parametrize("kind", [lambda: FaceMesher(1, video=False), RegionMesher], ids=["mesher", "region"])
+def test_a_graph_that_is_closed_is_gone(kind: Callable[[], FaceGraph]):
+    """Its networks take 20 MB and more, and each look through a video opens some."""
+    graph = kind()
+    picture = draw(256, 1)
+    found = FaceMesher(1, video=False).faces(picture)
+    assert graph.face(picture, found[0]) if isinstance(graph, RegionMesher) else graph.faces(picture)  # type: ignore[attr-defined]
+    held = weakref.ref(graph._graph)
+    graph.close()
+    assert held() is None
 
 
 def test_with_one_face_in_view_a_cut_is_followed_at_once():
@@ -127,6 +152,13 @@ def test_somebody_else_is_followed_after_a_moment_or_at_once_after_a_cut(wall: i
 def two(one: Pixels, other: Pixels, lefts: tuple[int, int], wall: int = 0) -> Pixels:
     """Two people side by side."""
     return put(ground(720, 1280, wall), (one, lefts[0], 200), (other, lefts[1], 260))
+
+
+def test_looks_are_in_the_colours_that_opencv_has():
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    pixels[0, :3] = [[0, 0, 0], [255, 255, 255], [3, 2, 1]]
+    apart = np.abs(_lab(pixels) - cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB))
+    assert apart.max() < 2 and apart.mean() < 0.3  # which rounds to 8 bits and reads from a table
 
 
 def test_people_who_change_places_in_a_cut_are_told_apart():

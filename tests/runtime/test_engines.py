@@ -34,7 +34,7 @@ from visavis.media.frame import Pixels
 from visavis.nn.engine import ENGINES, MOST_STREAMS, PLAIN, Engine, choose_engine, choose_precision, installed
 from visavis.nn.graph import Graph
 from visavis.pipelines.load import load_generator
-from visavis.runtime.cache import Entry, GraphCache
+from visavis.runtime.cache import Entry, GraphCache, forget
 from visavis.runtime.compiled import compile_graphs
 
 SIZE = 64
@@ -281,6 +281,21 @@ def test_the_cache_keeps_what_was_used_last_within_its_limit(tmp_path: Path):
     cache.put("d", Entry("tensor", b"d" * 1000))
     assert [key for key in "abcd" if cache.get(key) is not None] == ["a", "c", "d"]
     assert cache.size_bytes() <= 3500
+
+
+def test_an_entry_is_a_view_of_its_file_that_outlives_it(tmp_path: Path):
+    """Mapped where vectors of numbers like to lie, and given back to the system until it is looked at again."""
+    cache, made = GraphCache(tmp_path), bytes(range(256)) * 4096
+    cache.put("a", Entry(["tensor", None, "tensor"], made))
+    entry = cache.get("a")
+    assert entry is not None and isinstance(entry.made, memoryview)
+    assert np.frombuffer(entry.made, np.uint8).ctypes.data % 64 == 0
+    cache.drop("a")
+    cache.put("a", Entry("tensor", b"other"))
+    assert entry.made == made
+    forget(entry.made)
+    assert entry.made == made
+    forget(made)
 
 
 def test_an_entry_larger_than_the_limit_is_kept_alone(tmp_path: Path):

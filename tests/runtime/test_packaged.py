@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import weakref
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +25,7 @@ from visavis.media.frame import Pixels
 from visavis.media.reader import VideoReader
 from visavis.media.still import write_picture
 from visavis.nn.engine import PLAIN, Engine, installed
+from visavis.nn.graph import Step
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import load_generator
 from visavis.runtime.onnx_model import with_weights
@@ -176,6 +179,47 @@ def test_the_network_of_graphs_is_not_there():
     generator = load_generator("avfr-256", Engine("cpu", "fp32", 1, "openvino"))
     with pytest.raises(ConfigError, match="without their network"):
         generator.fold()
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_graphs_that_were_let_go_come_back_with_the_same_pictures(name: str, engine: str):
+    generator = load_generator(name, Engine("cpu", "fp32", 1, engine))
+    assert isinstance(generator.run, PackagedRunner)
+    first, driving = seen(generator, 2)
+    person, motion = generator.prepare([first]), generator.analyse(driving)
+    before = person.render([motion], None)
+    held = weakref.ref(generator.run._ready["encode"][0])
+    generator.keep_for({Step.RENDER})
+    rendering = {"gather", "weigh", "move", "decode"}
+    assert set(generator.run._ready) == rendering
+    assert held() is None
+    assert np.array_equal(person.render([motion], None), before)
+    assert np.array_equal(generator.analyse(driving).vector, motion.vector)
+    assert np.array_equal(generator.prepare([first]).render([motion], None), before)
+    generator.keep_for(frozenset(Step))
+    assert set(generator.run._ready) == {"detect", "encode"} | rendering
+
+
+@pytest.mark.skipif(not installed("openvino"), reason="openvino is not installed")
+def test_what_is_expected_is_made_once_and_beside_what_goes_on(monkeypatch: pytest.MonkeyPatch):
+    made: list[tuple[str, str]] = []
+    make = PackagedRunner._made
+
+    def made_by(self: PackagedRunner, name: str) -> Any:
+        made.append((name, threading.current_thread().name))
+        return make(self, name)
+
+    monkeypatch.setattr(PackagedRunner, "_made", made_by)
+    generator = load_generator("avfr-256", Engine("cpu", "fp32", 1, "openvino"))
+    generator.expect({Step.RENDER})
+    first, driving = seen(generator, 2)
+    picture = generator.prepare([first]).render([generator.analyse(driving)], None)
+    assert picture.std() > 10
+    assert sorted(made) == sorted(
+        [(name, "MainThread") for name in ("detect", "encode")]
+        + [(name, "visavis-graphs") for name in ("gather", "weigh", "move", "decode")]
+    )
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "other"])

@@ -19,7 +19,7 @@ from visavis.cli.options import (
     Precision,
     PrecisionOption,
     Threads,
-    engine_of,
+    lean_engine_of,
 )
 
 
@@ -73,7 +73,7 @@ def decode(
             output,
             model=model,
             size=None if size is None else int(size.value),
-            engine=engine_of(engine, device, precision, threads),
+            engine=lean_engine_of(engine, device, precision, threads),
             force=force,
             between=between.value,
             enlarge=enlarge.value,

@@ -19,7 +19,7 @@ from visavis.cli.options import (
     Precision,
     PrecisionOption,
     Threads,
-    engine_of,
+    lean_engine_of,
 )
 
 
@@ -59,7 +59,7 @@ def encode(
         settings=settings,
         audio=audio,
         face=face,
-        engine=engine_of(engine, device, precision, threads),
+        engine=lean_engine_of(engine, device, precision, threads),
         force=force,
     )
     with progress_bar("encode", "fps") as progress:

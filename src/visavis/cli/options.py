@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visavis.core.allocator import return_memory
+
 if TYPE_CHECKING:
     from visavis.nn.engine import Engine
 
@@ -57,3 +59,11 @@ def engine_of(engine: EngineName, device: Device, precision: Precision, threads:
     from visavis.nn.engine import Engine
 
     return Engine(device.value, precision.value, threads, engine.value)
+
+
+def lean_engine_of(engine: EngineName, device: Device, precision: Precision, threads: int | None) -> Engine:
+    """The same for a process that then returns what memory it frees; torch would wait for it at every layer."""
+    asked = engine_of(engine, device, precision, threads)
+    if asked.chosen().name != "torch":
+        return_memory()
+    return asked

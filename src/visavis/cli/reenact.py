@@ -19,7 +19,7 @@ from visavis.cli.options import (
     Precision,
     PrecisionOption,
     Threads,
-    engine_of,
+    lean_engine_of,
 )
 
 
@@ -87,7 +87,7 @@ def reenact(
         crop=crop,
         source_face=face if source_face is None else source_face,
         driver_face=face if driver_face is None else driver_face,
-        engine=engine_of(engine, device, precision, threads),
+        engine=lean_engine_of(engine, device, precision, threads),
         force=force,
     )
     with progress_bar("reenact", "fps") as progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from visavis.motion.kind import MotionKind
 from visavis.motion.layout import Motion
 from visavis.nn.cost import Cost
 from visavis.nn.engine import Engine
-from visavis.nn.graph import CompileGraphs
+from visavis.nn.graph import CompileGraphs, Step
 
 DEAF, MEMORYLESS = "deaf", "memoryless"
 WAYS = (DEAF, MEMORYLESS)
@@ -105,6 +105,14 @@ class Ablated:
         """As of the whole one."""
         person = self._generator.prepare(references)
         return _Still(person, self._generator.memory) if MEMORYLESS in self._ways else person
+
+    def expect(self, steps: Collection[Step]) -> None:
+        """As of the whole one."""
+        self._generator.expect(steps)
+
+    def keep_for(self, steps: Collection[Step]) -> None:
+        """As of the whole one."""
+        self._generator.keep_for(steps)
 
     def cost(self) -> Cost:
         """As of the whole one."""

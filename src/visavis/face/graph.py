@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 
 from visavis.core.closing import Closing
-from visavis.face.mediapipe import without_plots
+from visavis.core.later import import_later
 from visavis.face.quiet import quiet_native_logs
 from visavis.media.frame import Pixels
+
+#: Packages of MediaPipe that import all their neighbours: sound devices, an HTTP client, every solution and, to draw,
+#: matplotlib.
+_CROWDED = ("mediapipe", "mediapipe.python", "mediapipe.python.solutions")
 
 
 class FaceGraph(Closing):
@@ -34,8 +38,8 @@ class FaceGraph(Closing):
         self._calls += 1
         with quiet_native_logs(self._calls - 1):
             if self._graph is None:
-                with without_plots():
-                    self._graph = self._new_graph()
+                import_later(*_CROWDED)
+                self._graph = self._new_graph()
             return self._graph.process(np.ascontiguousarray(pixels), *told)
 
     def close(self) -> None:

@@ -139,8 +139,9 @@ class _RegionGraph:
         self._make, self._read, self._rectangle = packet_creator, packet_getter, NormalizedRect
         self._rgb = image_frame.ImageFormat.SRGB
         self._found: list[Any] = []
+        found = self._found  # a graph that kept what keeps it would never be freed
         self._graph = calculator_graph.CalculatorGraph(graph_config=_GRAPH)
-        self._graph.observe_output_stream("landmarks", lambda _, packet: self._found.append(packet))
+        self._graph.observe_output_stream("landmarks", lambda _, packet: found.append(packet))
         self._graph.start_run({"with_attention": packet_creator.create_bool(True)})
         self._time = 0
 

@@ -85,6 +85,7 @@ class FaceTracker(Closing):
         self._small = self._alone = self._cut = False
         self._shot: Pixels | None = None  # samples of the frame in which the face was found last
         self._missed = self._found = 0
+        self._looked = False
         self._since: int | None = None  # the find from which on the followed face has looked different
         self.jumps = 0
 
@@ -95,6 +96,15 @@ class FaceTracker(Closing):
 
     def find(self, pixels: Pixels) -> Face | None:
         """Return the followed face in one RGB frame ``uint8 [H, W, 3]``, or None when it is not seen."""
+        self._looked = False
+        try:
+            return self._find(pixels)
+        finally:
+            if not self._looked:
+                # 25 MB that a face which is followed alone does without; they come back in 30 ms.
+                self._all.close()
+
+    def _find(self, pixels: Pixels) -> Face | None:
         shot = _samples(pixels)
         self._cut = self._shot is not None and _changed(self._shot, shot)
         seen: list[_Sight] = []
@@ -124,13 +134,18 @@ class FaceTracker(Closing):
             faces = self._where_it_was(self._last, pixels)
             close = [_Sight(face, small, False, True) for face in faces]
             if close and self._since is not None:
-                close += [_Sight(face, False, True) for face in self._all.faces(pixels)]
+                close += self._everywhere(pixels)
                 if self._found % _LOOKS_EVERY == 1:
                     close += self._smaller(pixels, close)
             yield close
-        yield [_Sight(face, False, True) for face in self._all.faces(pixels)]
+        yield self._everywhere(pixels)
         if not self._video or self._missed < _EAGER or self._missed % _SEARCH_EVERY == 0:
             yield list(self._smaller(pixels, seen))
+
+    def _everywhere(self, pixels: Pixels) -> list[_Sight]:
+        """All faces that a look at the whole frame shows."""
+        self._looked = True
+        return [_Sight(face, False, True) for face in self._all.faces(pixels)]
 
     def _where_it_was(self, last: Face, pixels: Pixels) -> list[Face]:
         """The face about its last place: in its region, or, if it is small, in a square around that."""

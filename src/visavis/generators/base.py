@@ -5,7 +5,7 @@ A generator never learns where its motion came from: a camera, a voice or a netw
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
@@ -20,7 +20,7 @@ from visavis.motion.kind import MotionKind
 from visavis.motion.layout import Motion
 from visavis.nn.cost import Cost
 from visavis.nn.engine import Engine
-from visavis.nn.graph import CompileGraphs, Graph, Runner
+from visavis.nn.graph import CompileGraphs, Graph, Runner, Step
 
 if TYPE_CHECKING:
     from torch import nn
@@ -109,6 +109,12 @@ class Generator(Protocol):
         Raises:
             ValueError: fewer or more of them.
         """
+
+    def expect(self, steps: Collection[Step]) -> None:
+        """Begin to make ready, in a thread, what steps need that come soon; they wait for it then."""
+
+    def keep_for(self, steps: Collection[Step]) -> None:
+        """Free memory that other steps alone need; they work on, and take it again, in some tenths of a second."""
 
     def cost(self) -> Cost:
         """Parameters and multiply-accumulates by part, per source and per frame."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 
@@ -22,7 +22,7 @@ from visavis.motion.kind import MotionKind
 from visavis.motion.layout import Motion
 from visavis.nn.cost import Cost
 from visavis.nn.engine import PLAIN, Engine
-from visavis.nn.graph import CompileGraphs, Graph, Runner
+from visavis.nn.graph import CompileGraphs, Graph, Runner, Step
 from visavis.nn.pictures import Picture, as_tensor, to_pixels
 
 if TYPE_CHECKING:
@@ -200,6 +200,14 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
             raise ValueError(f"{self.family} takes {least} to {most} references, got {len(references)}")
         with self.run.computing(reduced=True):
             return _Ready(self, self._prepare(references))
+
+    def expect(self, steps: Collection[Step]) -> None:
+        """Begin to make ready what steps need, see :class:`visavis.generators.base.Generator`."""
+        self.run.expect([graph.name for graph in self.graphs if not graph.steps.isdisjoint(steps)])
+
+    def keep_for(self, steps: Collection[Step]) -> None:
+        """Free memory that other steps alone need, see :class:`visavis.generators.base.Generator`."""
+        self.run.let_go([graph.name for graph in self.graphs if graph.steps.isdisjoint(steps)])
 
     def fold(self, compile_graphs: CompileGraphs | None = None) -> None:
         """Make rendering fast, see :class:`visavis.generators.base.Generator`."""

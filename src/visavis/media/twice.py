@@ -10,8 +10,8 @@ from visavis.core.closing import Closing
 from visavis.media.frame import Frame
 from visavis.media.reader import MediaInfo, VideoReader
 
-#: Ten seconds of faces of 256x256 at 30 frames a second.
-_MOST_BYTES = 64 << 20
+#: Forty faces of 256x256. To decode more a second time takes less than their meshes, to keep them as much as a network.
+_MOST_BYTES = 8 << 20
 
 
 class TwiceReader(Closing):

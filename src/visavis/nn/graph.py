@@ -10,6 +10,7 @@ import types
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin, get_type_hints
 
@@ -27,6 +28,14 @@ Structure = Any
 _TENSOR = "tensor"
 
 
+class Step(Enum):
+    """What a generator does: see a frame's motion, prepare a person, make a picture."""
+
+    ANALYSE = "analyse"
+    PREPARE = "prepare"
+    RENDER = "render"
+
+
 @dataclass(frozen=True)
 class Graph:
     """A method of a network that can be compiled.
@@ -36,14 +45,14 @@ class Graph:
         gives: class of its result, which is a tensor where none is said.
         exact: stays in float32 at any precision, since it says where things are.
         lent: its result is used before it is called again by the same thread, so that an engine need not copy it.
-        alone: is of no frame that is rendered, so that no two threads call it at the same time.
+        steps: in which it is called.
     """
 
     name: str
     gives: type[Any] | None = None
     exact: bool = False
     lent: bool = False
-    alone: bool = False
+    steps: frozenset[Step] = frozenset(Step)
 
 
 class CompileGraphs(Protocol):
@@ -65,6 +74,12 @@ class Runner(Protocol):
 
     def weight(self, name: str) -> NDArray[np.float32]:
         """The numbers of one tensor of the weights."""
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Begin to make graphs ready in a thread, where that takes time: they will be called soon."""
+
+    def let_go(self, names: Iterable[str]) -> None:
+        """Free what graphs hold that are not expected to be called soon; they come back when they are."""
 
     def computing(self, *, reduced: bool) -> AbstractContextManager[object]:
         """What has to hold while it computes; in reduced precision only where that is allowed."""

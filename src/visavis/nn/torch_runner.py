@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Generic, TypeVar
 
@@ -41,6 +41,12 @@ class TorchRunner(Generic[NetworkT]):
     def weight(self, name: str) -> NDArray[np.float32]:
         """The numbers of a parameter or buffer."""
         return on_host(self.network.state_dict()[name])
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Nothing: the network is there."""
+
+    def let_go(self, names: Iterable[str]) -> None:
+        """Nothing: the network is one piece."""
 
     @contextmanager
     def computing(self, *, reduced: bool) -> Iterator[None]:

@@ -15,6 +15,7 @@ from visavis.media.reader import SoundReader, VideoReader
 from visavis.motion.amounts import Amounts, Edits
 from visavis.motion.kind import Mode
 from visavis.nn.engine import Engine
+from visavis.nn.graph import Step
 from visavis.pipelines import reenact
 from visavis.pipelines.analyse import Analyser, Seen
 from visavis.pipelines.edit import Editor
@@ -104,6 +105,7 @@ class Reenactor:
             edits=self._edits,
         )
         self.tally = person.tally
+        self._generator.keep_for({Step.ANALYSE, Step.RENDER})
         with ExitStack() as stack:
             analyser = stack.enter_context(Analyser(self._generator.needs_of_driver, face=self._face))
             sound_at: SoundAt | None = None

@@ -22,6 +22,7 @@ from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
 from visavis.motion.amounts import UNCHANGED, UNEDITED, Amounts, Edits
 from visavis.motion.kind import Mode
 from visavis.nn.engine import Engine
+from visavis.nn.graph import Step
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, look_ahead, observe_sources
@@ -134,6 +135,7 @@ def reenact_file(
     with ExitStack() as stack:
         reader = stack.enter_context(TwiceReader(driving))
         generator = load_generator(options.model, options.engine.for_throughput())
+        generator.expect({Step.ANALYSE, Step.PREPARE})
         sound, sound_at = _sound(driving, options, generator, stack)
         said: Said | None = None
         if options.audio is not None:
@@ -157,6 +159,8 @@ def reenact_file(
             edits=options.edits,
             lips=said,
         )
+        generator.keep_for({Step.ANALYSE, Step.RENDER})
+        generator.expect({Step.RENDER})
         analyser = stack.enter_context(Analyser(needs, face=options.driver_face))
         frame_size = _size(still.frame.pixels) if options.paste_back else (generator.size, generator.size)
         pasting = Pasting(source_crop, still.frame.pixels, generator.size) if options.paste_back else None

@@ -42,7 +42,7 @@ class Backend(Protocol):
             engine: precision and threads.
         """
 
-    def load(self, made: bytes, engine: Engine) -> Run:
+    def load(self, made: bytes | memoryview, engine: Engine) -> Run:
         """Make what :meth:`build` made ready to run.
 
         Raises:

@@ -1,13 +1,15 @@
 """Compiled graphs on the disk, in the user's own folder for such things.
 
-Many processes may use it at once: entries are written aside and renamed, and a process that has read one does not need
-the file any more. Whatever is wrong with an entry, or with the folder, it is as if there were none.
+Many processes may use it at once: entries are written aside and renamed, and a process that has one keeps it when its
+name goes. Entries are mapped, not read, so that what an engine has made its own of needs no memory a second time.
+Whatever is wrong with an entry, or with the folder, it is as if there were none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,9 +24,10 @@ from visavis.core.paths import cache_folder
 
 #: What all entries together may take; those that were not used for longest go first.
 MOST_BYTES = 256 << 20
-_MAGIC = b"visavis graph 1\n"
+_MAGIC = b"visavis graph 2\n"
 _SUFFIX = ".graph"
 _DIGEST_BYTES = 32
+_ALIGNED = 64  # where what the engine wrote begins in the file, as vectors of numbers like it
 _PATIENCE_S = 120.0
 
 
@@ -34,11 +37,11 @@ class Entry:
 
     Attributes:
         result: how the graph's result is built, as :func:`visavis.nn.graph.structure_of` says.
-        made: what the engine wrote.
+        made: what the engine wrote; of an entry that was kept, a view of its file.
     """
 
     result: Any
-    made: bytes
+    made: bytes | memoryview
 
 
 class GraphCache:
@@ -57,12 +60,14 @@ class GraphCache:
         """The entry, or None where there is none that is whole."""
         path = self._path(key)
         try:
-            kept = path.read_bytes()
-            digest, content = kept[len(_MAGIC) :][:_DIGEST_BYTES], kept[len(_MAGIC) + _DIGEST_BYTES :]
-            if not kept.startswith(_MAGIC) or hashlib.sha256(content).digest() != digest:
+            with path.open("rb") as file:
+                kept = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            begin = len(_MAGIC) + _DIGEST_BYTES
+            view = memoryview(kept)
+            if kept[:begin] != _MAGIC + hashlib.sha256(view[begin:]).digest():
                 return None
-            result, _, made = content.partition(b"\n")
-            entry = Entry(json.loads(result), made)
+            end = kept.find(b"\n", begin)
+            entry = Entry(json.loads(kept[begin:end]), view[end + 1 :])
         except (OSError, ValueError):
             return None
         with suppress(OSError):
@@ -71,7 +76,9 @@ class GraphCache:
 
     def put(self, key: str, entry: Entry) -> None:
         """Keep an entry, if that can be; older ones make room."""
-        content = json.dumps(entry.result).encode() + b"\n" + entry.made
+        result = json.dumps(entry.result).encode()
+        result += b" " * (-(len(_MAGIC) + _DIGEST_BYTES + len(result) + 1) % _ALIGNED)
+        content = result + b"\n" + entry.made
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             with written_aside(self._path(key)) as aside:
@@ -122,3 +129,10 @@ class GraphCache:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
                 total -= size
+
+
+def forget(made: bytes | memoryview) -> None:
+    """Give back the memory that a mapped entry takes until it is looked at again; nothing for bytes."""
+    kept = made.obj if isinstance(made, memoryview) else None
+    if isinstance(kept, mmap.mmap) and hasattr(kept, "madvise"):
+        kept.madvise(mmap.MADV_DONTNEED)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from visavis.core.errors import ConfigError
 from visavis.nn.engine import Engine
-from visavis.nn.graph import Graph, Structure, built, flattened, structure_of
+from visavis.nn.graph import Graph, Step, Structure, built, flattened, structure_of
 from visavis.runtime.backend import Backend, Run
 from visavis.runtime.cache import GraphCache
 from visavis.runtime.onnx_model import with_weights
@@ -111,14 +111,11 @@ class PackagedRunner:
         self._graphs = {graph.name: graph for graph in graphs}
         self._cache = cache or GraphCache()
         self._ready: dict[str, tuple[Run, Structure, Structure]] = {}
-        self._making = threading.Lock()
+        self._making = {name: threading.Lock() for name in self._graphs}
 
     def __call__(self, name: str, *arguments: object) -> Any:
         """Compute a graph."""
-        with self._making:  # several threads may ask for the first frames
-            if name not in self._ready:
-                self._ready[name] = self._made(name)
-        run, takes, gives = self._ready[name]
+        run, takes, gives = self._found(name)
         given = flattened(arguments)
         if takes != shape_of(arguments, given):
             raise ValueError(f"{name} is recorded for other arguments")
@@ -130,6 +127,21 @@ class PackagedRunner:
         """The numbers of one tensor of the weights."""
         return arrays(self._weights, [name])[name]
 
+    def expect(self, names: Iterable[str]) -> None:
+        """See :meth:`visavis.nn.graph.Runner.expect`."""
+        # Python waits for it at its end, so that no engine is taken away while it works.
+        threading.Thread(target=self._find_all, args=(list(names),), name="visavis-graphs").start()
+
+    def _find_all(self, names: Sequence[str]) -> None:
+        for name in names:
+            with suppress(ConfigError):  # which is for who calls it
+                self._found(name)
+
+    def let_go(self, names: Iterable[str]) -> None:
+        """See :meth:`visavis.nn.graph.Runner.let_go`."""
+        for name in names:
+            self._ready.pop(name, None)
+
     def computing(self, *, reduced: bool) -> AbstractContextManager[object]:
         """Nothing: engines have their precision and threads from the start."""
         return nullcontext()
@@ -138,12 +150,18 @@ class PackagedRunner:
     def _weights_hash(self) -> str:
         return sha256(self._weights)
 
+    def _found(self, name: str) -> tuple[Run, Structure, Structure]:
+        with self._making[name]:
+            if name not in self._ready:
+                self._ready[name] = self._made(name)
+            return self._ready[name]
+
     def _made(self, name: str) -> tuple[Run, Structure, Structure]:
         graph, recorded = self._graphs[name], self._file.graph(name)
         engine = self._engine
         if graph.exact:
             engine = replace(engine, precision="fp32")
-        if graph.alone:
+        if Step.RENDER not in graph.steps:  # no two threads call it at the same time
             engine = replace(engine, streams=1)
 
         def build(backend: Backend) -> tuple[bytes, Structure]:

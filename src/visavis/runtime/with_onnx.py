@@ -33,7 +33,7 @@ class OnnxRuntime:
         """The model itself, which is read in less time than it takes to keep more."""
         return model
 
-    def load(self, made: bytes, engine: Engine) -> Run:
+    def load(self, made: bytes | memoryview, engine: Engine) -> Run:
         """Make a session of an ONNX file."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = max(1, (engine.threads or 1) // engine.streams)
@@ -41,7 +41,7 @@ class OnnxRuntime:
         options.log_severity_level = 3
         # Threads that wait sleep: spinning, they take the processor that a neighbour, or the working one, waits for.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = ort.InferenceSession(made, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(bytes(made), options, providers=["CPUExecutionProvider"])
         names = [given.name for given in session.get_inputs()]
         numbers = [int(name.removeprefix("input")) for name in names]
 

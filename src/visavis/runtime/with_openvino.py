@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from visavis.core.later import import_later
 from visavis.nn.engine import Engine
 from visavis.nn.graph import flattened
 from visavis.runtime.backend import Array, Run
+from visavis.runtime.cache import forget
 from visavis.runtime.telemetry import no_telemetry
 
+# OpenVINO's package imports front ends and tools that convert models, 10 MB that a compiled graph does without: its
+# native module alone is what packages of 2025.4 to 2026.4 have in common.
+import_later("openvino")
 with no_telemetry():
-    import openvino as ov
+    from openvino._pyopenvino import Core, Tensor, get_version
 
 if TYPE_CHECKING:
     from visavis.runtime.tracing import Flat
@@ -27,31 +32,43 @@ _INPUT = re.compile(r"input(\d+)")
 class OpenVino:
     """See :class:`visavis.runtime.backend.Backend`."""
 
-    version = str(ov.__version__)
+    version = str(get_version())
 
     def __init__(self) -> None:
-        self._core = ov.Core()
+        self._core = Core()
 
     def build(self, flat: Flat, arguments: tuple[object, ...], engine: Engine) -> bytes:
         """Convert what torch recorded, and compile it."""
         from visavis.runtime.tracing import traced
 
-        return self._kept(
-            _converted(traced(flat, arguments), [list(each.shape) for each in flattened(arguments)]), engine
-        )
+        shapes = [list(each.shape) for each in flattened(arguments)]
+        return _compiled(_converted(traced(flat, arguments), shapes), engine)
 
     def build_onnx(self, model: bytes, engine: Engine) -> bytes:
         """Read and compile a model."""
-        return self._kept(self._core.read_model(model), engine)
+        return _compiled(_whole_core().read_model(model), engine)
 
-    def _kept(self, model: Any, engine: Engine) -> bytes:
-        kept = io.BytesIO()
-        self._core.compile_model(model, "CPU", _settings(engine)).export_model(kept)
-        return kept.getvalue()
-
-    def load(self, made: bytes, engine: Engine) -> Run:
+    def load(self, made: bytes | memoryview, engine: Engine) -> Run:
         """Read a compiled graph."""
-        return _runner(self._core.import_model(io.BytesIO(made), "CPU", _settings(engine)))
+        if isinstance(made, bytes):
+            return _runner(self._core.import_model(io.BytesIO(made), "CPU", _settings(engine)), made)
+        # Weights are looked at where they lie, and no longer once each node has laid them out as it likes.
+        kept = Tensor(np.frombuffer(made, np.uint8), shared_memory=True)
+        return _runner(self._core.import_model(kept, "CPU", _settings(engine)), made)
+
+
+def _whole_core() -> Any:
+    """What the package itself makes models with."""
+    with no_telemetry():
+        from openvino import Core as WholeCore
+
+    return WholeCore()
+
+
+def _compiled(model: Any, engine: Engine) -> bytes:
+    kept = io.BytesIO()
+    _whole_core().compile_model(model, "CPU", _settings(engine)).export_model(kept)
+    return kept.getvalue()
 
 
 def _converted(module: Any, shapes: Sequence[Sequence[int]]) -> Any:
@@ -61,6 +78,7 @@ def _converted(module: Any, shapes: Sequence[Sequence[int]]) -> Any:
     and silences the loggers of its callers.
     """
     with no_telemetry():
+        from openvino import PartialShape, Type
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -69,8 +87,8 @@ def _converted(module: Any, shapes: Sequence[Sequence[int]]) -> Any:
     read = front.load(decoder)
     for number, shape in enumerate(shapes):
         place = read.get_place_by_input_index(number)
-        read.set_partial_shape(place, ov.PartialShape(list(shape)))
-        read.set_element_type(place, ov.Type.f32)
+        read.set_partial_shape(place, PartialShape(list(shape)))
+        read.set_element_type(place, Type.f32)
     model = front.convert(read)
     for number, given in enumerate(model.inputs):
         given.get_tensor().set_names({f"input{number}"})
@@ -87,8 +105,14 @@ def _settings(engine: Engine) -> dict[str, Any]:
     }
 
 
-def _runner(model: Any) -> Run:
-    """One request a thread, since a request computes one thing at a time."""
+def _runner(model: Any, made: bytes | memoryview) -> Run:
+    """One request a thread, since a request computes one thing at a time.
+
+    Args:
+        model: compiled.
+        made: what it was read from, which it may still look at.
+    """
+    forget(made)
     own = threading.local()
     # Inputs that do not count are left out of an ONNX model.
     numbers = [
@@ -96,14 +120,17 @@ def _runner(model: Any) -> Run:
     ]
 
     def run(inputs: Sequence[Array]) -> Sequence[Array]:
-        if not hasattr(own, "request"):
+        first = not hasattr(own, "request")
+        if first:
             own.request = model.create_infer_request()
         request = own.request
         # A tensor does not keep the array whose memory it shares.
         own.inputs = [np.ascontiguousarray(inputs[number]) for number in numbers]
         for number, value in enumerate(own.inputs):
-            request.set_input_tensor(number, ov.Tensor(value, shared_memory=True))
-        request.infer()
+            request.set_input_tensor(number, Tensor(value, shared_memory=True))
+        request.infer({}, share_outputs=True, decode_strings=False)  # outputs are taken below
+        if first:
+            forget(made)
         return [request.get_output_tensor(number).data for number in range(len(model.outputs))]
 
     return run

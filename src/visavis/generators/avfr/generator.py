@@ -27,7 +27,7 @@ from visavis.motion.keypoint_kind import KeypointKind
 from visavis.motion.keypoints import KeypointMotion
 from visavis.motion.layout import Motion
 from visavis.nn.arrays import on_host
-from visavis.nn.graph import Graph
+from visavis.nn.graph import Graph, Step
 from visavis.nn.pictures import Picture, as_array, grey_as_array
 from visavis.nn.thin_plate import Spline, spline
 
@@ -67,12 +67,12 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, "AvfrNetwork", Prepared]):
     exact = ("detector",)
     moved_by = ("detector", "mesh_model")
     graphs = (
-        Graph("detect", KeypointMotion, exact=True, alone=True),
-        Graph("encode", Still, exact=True, alone=True),
-        Graph("gather", exact=True, lent=True),
-        Graph("weigh", lent=True),
-        Graph("move", Moved, exact=True, lent=True),
-        Graph("decode", lent=True),
+        Graph("detect", KeypointMotion, exact=True, steps=frozenset({Step.ANALYSE, Step.PREPARE})),
+        Graph("encode", Still, exact=True, steps=frozenset({Step.PREPARE})),
+        Graph("gather", exact=True, lent=True, steps=frozenset({Step.RENDER})),
+        Graph("weigh", lent=True, steps=frozenset({Step.RENDER})),
+        Graph("move", Moved, exact=True, lent=True, steps=frozenset({Step.RENDER})),
+        Graph("decode", lent=True, steps=frozenset({Step.RENDER})),
     )
 
     @classmethod

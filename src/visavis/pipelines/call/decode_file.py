@@ -14,6 +14,7 @@ from visavis.media.frame import Frame
 from visavis.media.provenance import marks
 from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
 from visavis.nn.engine import Engine
+from visavis.nn.graph import Step
 from visavis.pipelines.call.between import BetweenChoice, maker
 from visavis.pipelines.call.between import chosen as between_chosen
 from visavis.pipelines.call.decoder import CallDecoder, filled
@@ -88,6 +89,7 @@ def decode_file(
     weights = WeightsId.of(named)
     weights.check(header)
     generator = load_generator(named, (engine or Engine()).for_throughput())
+    generator.expect(frozenset(Step))
     side = size or header.size
     frames_between = between_chosen(between, header.interpolated, generator.kind, generator.engine)
     enlarged = enlarge_chosen(enlarge, header.size, side, engine=generator.engine)

@@ -19,6 +19,7 @@ from visavis.media.still import is_picture
 from visavis.media.twice import TwiceReader
 from visavis.media.writer import VIDEO_KINDS, check_output
 from visavis.nn.engine import Engine
+from visavis.nn.graph import Step
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.looker import Sighting
@@ -113,6 +114,7 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
         track = SoundTrack(sound) if options.audio and sound.has_sound else None
         fps = min(max(reader.info.fps, _LEAST_FPS), _MOST_FPS).limit_denominator(1001)
         generator = load_generator(options.model, options.engine)
+        generator.expect({Step.ANALYSE})
         encoder = stack.enter_context(
             CallEncoder(
                 generator,
@@ -124,6 +126,7 @@ def encode_file(video: Path, output: Path, options: EncodeOptions, progress: Pro
                 has_sound=track is not None,
                 look_s=FILE_LOOK_S,
                 sound_waits=True,
+                lean=True,
             )
         )
         writer = stack.enter_context(CallWriter(output, replace=options.force))

@@ -25,6 +25,7 @@ from visavis.media.frame import Frame
 from visavis.motion.history import History, on_the_way
 from visavis.motion.layout import Motion
 from visavis.nn.engine import Engine
+from visavis.nn.graph import Step
 from visavis.pipelines.call.choice import Moment, PivotChooser
 from visavis.pipelines.call.hearing import Hearing
 from visavis.pipelines.call.looker import Looker, Sighting
@@ -73,6 +74,7 @@ class CallEncoder(Closing):
         has_sound: whether sound comes with the frames.
         look_s: seconds in which the first pivot is looked for; 0 takes it from the first group with a face.
         sound_waits: whether sound waits for that, too, so that it lies beside its pictures, as it should in a file.
+        lean: free memory that only pivots need after each; a new one then costs some tenths of a second more.
 
     Raises:
         ConfigError: the generator's pictures cannot be pivots, or its motion cannot go in this mode.
@@ -91,6 +93,7 @@ class CallEncoder(Closing):
         has_sound: bool = False,
         look_s: Fraction = LIVE_LOOK_S,
         sound_waits: bool = False,
+        lean: bool = False,
     ) -> None:
         settings = settings or CallSettings()
         if generator.size % 2 or not LEAST_SIDE <= generator.size <= MOST_SIDE:
@@ -118,7 +121,7 @@ class CallEncoder(Closing):
         share = budget(settings.kbps)
         self._generator = generator
         self._looker = Looker(generator, settings.interpolate, crop=crop, face=face)
-        self._painter = Painter(generator, table, self.header.mode)
+        self._painter = Painter(generator, table, self.header.mode, {Step.ANALYSE, Step.RENDER} if lean else None)
         self._chooser = PivotChooser(self._painter, settings, share)
         self._sender = MotionSender(self.header, table, share.motion_bits)
         self._sound = SoundEncoder(settings.sound_kbps) if has_sound else None

@@ -23,6 +23,7 @@ from visavis.codec.transform import MotionTable, count_points
 from visavis.core.closing import Closing
 from visavis.core.errors import CodecError
 from visavis.generators.base import Generator
+from visavis.nn.graph import Step
 from visavis.pipelines.call.between import Begin, Between
 from visavis.pipelines.call.heard import HeardSound
 from visavis.pipelines.call.hearing import Hearing
@@ -42,7 +43,7 @@ class IncomingCall(Closing):
         between: makes the frames between those that were sent.
         begin: begins to paint a picture.
         every: paint one of so many frames.
-        whole: whether it is had from its start, so that sound does not say where motion begins.
+        whole: whether it is a file, had from its start: sound does not say where motion begins, and pivots can wait.
 
     Attributes:
         header: of the call.
@@ -73,7 +74,7 @@ class IncomingCall(Closing):
         if header.table != table.identity:
             raise CodecError("the call was coded with another motion table; both ends need the same visavis")
         self.header = header
-        self._painter = Painter(generator, table, header.mode)
+        self._painter = Painter(generator, table, header.mode, frozenset({Step.RENDER}) if whole else None)
         self.pivots = HeldPivots(self._painter)
         self.receiver = MotionReceiver(header, table, self.pivots.reference)
         self._sound = SoundDecoder()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -17,9 +18,11 @@ from visavis.codec.transform import MotionTable
 from visavis.core.closing import Closing
 from visavis.core.errors import CodecError, FaceError
 from visavis.face.align import whole
+from visavis.face.types import Observation
 from visavis.generators.base import Generator, Person
 from visavis.media.frame import Frame, Pixels
 from visavis.motion.layout import Motion
+from visavis.nn.graph import Step
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.render import Cue, prepared
 
@@ -52,10 +55,14 @@ class Painter(Closing):
         generator: of the call's weights.
         table: of motion vectors.
         mode: what the call's values are.
+        lean: steps of the generator that go on between pivots: what only others need is freed after each pivot, and
+            made again for the next in some tenths of a second, which files can wait for. None keeps all.
     """
 
-    def __init__(self, generator: Generator, table: MotionTable, mode: Mode) -> None:
-        self._generator, self._table, self._mode = generator, table, mode
+    def __init__(
+        self, generator: Generator, table: MotionTable, mode: Mode, lean: Collection[Step] | None = None
+    ) -> None:
+        self._generator, self._table, self._mode, self._lean = generator, table, mode, lean
         self._analyser = Analyser(generator.needs, video=False)
 
     def close(self) -> None:
@@ -80,17 +87,27 @@ class Painter(Closing):
         picture = decode_still(coded)
         if picture.shape != (size, size, 3):
             raise CodecError("damaged pivot: its picture has another size than its header")
-        frame = Frame(picture, Fraction(0))
-        face = self._analyser.find(frame)
-        if face is None:
-            raise FaceError("no face was found in a pivot")
-        seen = self._analyser.observe(frame, face, whole(size, size), size)
+        seen = self._seen(Frame(picture, Fraction(0)))
         motion = self._generator.analyse(seen)
         if reference is None:
             reference = nearest_reference(to_units(self._table.analyse(motion.vector)))
         if len(reference) != self._table.components:
             raise CodecError(f"damaged pivot: {len(reference)} components; {self._table.components} are needed")
-        return Likeness(picture, prepared(self._generator, [seen]), motion, reference, coded)
+        person = prepared(self._generator, [seen])
+        if self._lean is not None:
+            self._generator.keep_for(self._lean)
+        return Likeness(picture, person, motion, reference, coded)
+
+    def _seen(self, frame: Frame) -> Observation:
+        size = self._generator.size
+        try:
+            face = self._analyser.find(frame)
+            if face is None:
+                raise FaceError("no face was found in a pivot")
+            return self._analyser.observe(frame, face, whole(size, size), size)
+        finally:
+            if self._lean is not None:
+                self._analyser.close()  # it opens what it needs
 
     def motions(self, values: Array, likeness: Likeness) -> list[Motion]:
         """Motions of what a stream says of them."""
