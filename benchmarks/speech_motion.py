@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from visavis.evaluation.talk_motion import head_facts
 from visavis.face.measures import LIPS
 from visavis.face.mesh import LIPS as LIP_POINTS
-from visavis.motion.speech.phi import REFERENCE_FRAMES
+from visavis.motion.speech.head import REFERENCE_FRAMES
 from visavis.motion.speech.rest import FaceSpace
 from visavis.motion.speech.speaker import Rhythm, Speaker
 from visavis.motion.speech.spoken import REST_CAMERA

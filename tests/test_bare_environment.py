@@ -103,7 +103,7 @@ def test_every_machine_has_an_engine(machine: str, extra: str, engines: set[str]
     assert "torch" not in found
 
 
-def test_a_bare_environment_reenacts_encodes_and_decodes(bare: Path, tmp_path: Path):
+def test_a_bare_environment_reenacts_talks_encodes_and_decodes(bare: Path, tmp_path: Path):
     write_picture(tmp_path / "portrait.png", draw(256, seed=3))
     write_clip(tmp_path / "driving.mp4", 0.4, seed=1)
     found = run(bare / "python", "-c", "import visavis; print(visavis.__file__)", folder=tmp_path)
@@ -116,11 +116,12 @@ def test_a_bare_environment_reenacts_encodes_and_decodes(bare: Path, tmp_path: P
         ["reenact", "portrait.png", "driving.mp4", "-o", "out.mp4"],
         ["encode", "driving.mp4", "-o", "call.vsv"],
         ["decode", "call.vsv", "-o", "call.mp4"],
+        ["talk", "portrait.png", "driving.mp4", "-o", "talk.mp4"],
     ):
         run(bare / "visavis", *command, folder=tmp_path)
-    for name in ("out.mp4", "call.mp4"):
+    for name, frames in (("out.mp4", 10), ("call.mp4", 10), ("talk.mp4", 11)):  # the sound reaches into the eleventh
         with VideoReader(tmp_path / name) as reader:
-            assert len(list(reader)) == 10
+            assert len(list(reader)) == frames
 
 
 def test_a_bare_environment_is_in_order(bare: Path, tmp_path: Path):

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from visavis.data.shards import read
 from visavis.evaluation.talk_motion import head_facts
 from visavis.face.fitting import fit_clip
+from visavis.motion.speech.head import CAMERA_VALUES, HEAD_SCALE, REFERENCE_FRAMES, moved
 from visavis.motion.speech.heard import SpeakerSound
-from visavis.motion.speech.phi import CAMERA_VALUES, HEAD_SCALE, REFERENCE_FRAMES, moved
 from visavis.motion.speech.speaker import Speaker
 from visavis.motion.speech.sway import BAND_OF, Sway
 from visavis.training.data.speech_motion import spectra

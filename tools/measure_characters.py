@@ -25,10 +25,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from visavis.audio.character_network import CharacterNetwork
 from visavis.audio.characters import BLANK, PART_SAMPLES, best_path, edit_distance
 from visavis.audio.low_level import SIZE as LOW_LEVEL
 from visavis.audio.mel import log_mel
-from visavis.audio.recogniser import CharacterConfig, CharacterNetwork, CharacterRecogniser
+from visavis.audio.recogniser import CharacterConfig, CharacterRecogniser
 from visavis.audio.speech import SpeechFeatures
 from visavis.data.shards import read
 from visavis.data.spoken import expanded, read_spoken
@@ -79,7 +80,7 @@ def phones(recogniser: CharacterRecogniser, shards: Path, manifest: Path) -> Non
         languages = {row["id"]: row["language"] for row in csv.DictReader(file)}
     trained = SpeechFeatures(recogniser)
     torch.manual_seed(0)
-    untrained = SpeechFeatures(CharacterRecogniser(CharacterNetwork(CharacterConfig())))
+    untrained = SpeechFeatures(CharacterRecogniser.of(CharacterNetwork(CharacterConfig())))
     said: list[list[str]] = []
     people: list[str] = []
     numbers: dict[str, list[NDArray[np.float32]]] = defaultdict(list)

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from visavis.audio.character_network import CharacterNetwork
 from visavis.audio.low_level import SHORT_TERM
 from visavis.audio.low_level import SIZE as LOW_LEVEL
 from visavis.audio.mel import MEL_FRAMES
-from visavis.audio.recogniser import CharacterConfig, CharacterNetwork, CharacterRecogniser
+from visavis.audio.recogniser import CharacterConfig, CharacterRecogniser
 from visavis.audio.speech import SpeechFeatures
 from visavis.data.shards import ClipRecord, read
 from visavis.face.mesh import LIP_PAIRS
@@ -117,7 +118,7 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     trained = SpeechFeatures.load(options.weights)
-    untrained = SpeechFeatures(CharacterRecogniser(CharacterNetwork(CharacterConfig())))
+    untrained = SpeechFeatures(CharacterRecogniser.of(CharacterNetwork(CharacterConfig())))
     clips: dict[str, list[_Clip]] = {"train": [], "val": []}
     for record in read(options.shards):
         if record.info.get("sound_is_speech") and record.info["split"] in clips:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from visavis.audio.character_network import CharacterNetwork
 from visavis.audio.characters import BLANK, CHARACTERS, PART_SAMPLES, best_path, edit_distance, encode, parts_needed
 from visavis.audio.mel import log_mel
-from visavis.audio.recogniser import CharacterConfig, CharacterNetwork, CharacterRecogniser
+from visavis.audio.recogniser import CharacterConfig, CharacterRecogniser
 from visavis.audio.speech import PARTS, SpeechFeatures
 from visavis.audio.wav2vec2 import Wav2Vec2Recogniser
 from visavis.core.errors import WeightsError
@@ -24,7 +25,7 @@ SECONDS = 3
 
 @pytest.fixture(scope="module")
 def features() -> SpeechFeatures:
-    return SpeechFeatures(CharacterRecogniser(network()))
+    return SpeechFeatures(CharacterRecogniser.of(network()))
 
 
 def network(config: CharacterConfig | None = None) -> CharacterNetwork:
@@ -76,7 +77,7 @@ def test_edit_distance_is_the_definition_s(seed: int):
 
 @pytest.mark.parametrize("config", [CharacterConfig.tiny(), CharacterConfig()])
 def test_a_part_hears_its_reach_to_either_side_and_nothing_else(config: CharacterConfig):
-    recogniser = CharacterRecogniser(network(config))
+    recogniser = CharacterRecogniser.of(network(config))
     reach = recogniser.reach_samples
     sound = (0.1 * np.random.default_rng(0).standard_normal(2 * reach + 3 * PART_SAMPLES)).astype(np.float32)
     whole = recogniser.logits(sound)
@@ -93,7 +94,7 @@ def test_a_part_hears_its_reach_to_either_side_and_nothing_else(config: Characte
 
 def test_evidence_is_the_log_odds_against_the_blank():
     made = network()
-    recogniser = CharacterRecogniser(made)
+    recogniser = CharacterRecogniser.of(made)
     sound = (0.1 * np.random.default_rng(1).standard_normal(2 * recogniser.reach_samples + 640)).astype(np.float32)
     with torch.no_grad():
         shares = made.eval()(torch.from_numpy(log_mel(sound))[None]).softmax(1)[0, :, 0]
@@ -110,7 +111,7 @@ def test_the_size_is_the_paper_s(features: SpeechFeatures):
 
 
 def test_the_reach_in_seconds_is_exact():
-    whole = SpeechFeatures(CharacterRecogniser(network(CharacterConfig())))
+    whole = SpeechFeatures(CharacterRecogniser.of(network(CharacterConfig())))
     assert whole.before_s == whole.after_s == Fraction(4 * 640 + 7000, 16_000)
     assert whole.window_samples == 19_120
 

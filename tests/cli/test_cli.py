@@ -228,7 +228,7 @@ def test_nothing_is_left_of_a_verb_that_fails_while_it_writes(
             raise KeyboardInterrupt
 
     for home in ("talk", "dub"):
-        monkeypatch.setattr(f"visavis.pipelines.{home}.load_speaker", LoudSpeaker)
+        monkeypatch.setattr(f"visavis.pipelines.{home}.load_speaker", lambda _: LoudSpeaker())
     monkeypatch.setattr("visavis.media.writer.VideoWriter.write", interrupted)
     weights = tiny_weights(tmp_path.parent / f"{tmp_path.name}.safetensors")
     sources = {"reenact": ["portrait.png", "driving.mp4"], "talk": ["portrait.png", "voice.wav"]}

@@ -36,7 +36,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_row_is_measured_and_what_is_left_out_is_told(
     dataset: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr("visavis.evaluation.talk.load_speaker", LoudSpeaker)
+    monkeypatch.setattr("visavis.evaluation.talk.load_speaker", lambda _: LoudSpeaker())
     model = f"tiny={dataset / 'tiny.safetensors'}"
     assert run(["evaluate", "--data", dataset, "--protocol", "talk", "--model", model, "--json"]) == 0
     report = json.loads(capfd.readouterr().out)

@@ -12,9 +12,9 @@ from visavis.face.measures import LEFT_LIDS, LIPS, RIGHT_LIDS
 from visavis.face.model3d import load_face_model
 from visavis.motion.openings import USUAL_OPEN
 from visavis.motion.speech.config import SpeakerConfig
+from visavis.motion.speech.head import HEAD_SCALE
 from visavis.motion.speech.mouth import Opening, width_of
 from visavis.motion.speech.network import SpeakerNetwork
-from visavis.motion.speech.phi import HEAD_SCALE
 from visavis.motion.speech.rest import FaceSpace, resting_expression
 from visavis.motion.speech.speaker import Rhythm, Speaker
 from visavis.motion.speech.spoken import REST_CAMERA, Spoken
@@ -29,7 +29,7 @@ NOBODY = np.zeros(len(MODEL.identity), np.float32)
 @pytest.fixture(scope="module")
 def tiny() -> Speaker:
     torch.manual_seed(0)
-    return Speaker(SpeakerNetwork(SpeakerConfig.tiny()))
+    return Speaker.of(SpeakerNetwork(SpeakerConfig.tiny()))
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +102,8 @@ def test_the_state_does_not_grow(tiny: Speaker):
     speaking = tiny.speaking(NOBODY)
 
     def held() -> int:
-        lines = (speaking._noticed, speaking._sounds)
-        return sum(sum(item.numel() for item in line) for line in lines) + speaking._sway._state.size
+        lines = (speaking._saying._noticed, speaking._sounds)
+        return sum(sum(item.size for item in line) for line in lines) + speaking._sway._state.size
 
     speaking.next(None)
     before = held()
@@ -141,23 +141,23 @@ def test_a_rest_has_closed_lips_and_open_eyes():
 
 
 def test_a_steady_mouth_is_stretched_and_a_quick_one_closes_further(tiny: Speaker):
-    steady = Opening(tiny.network)
+    steady = Opening(tiny.people)
     assert [steady(0.1) for _ in range(5)] == pytest.approx([steady.stretched(0.1)] * 5)
     dip = [0.1] * 20 + [0.05, 0.02, 0.05] + [0.1] * 20
-    quick = Opening(tiny.network)
+    quick = Opening(tiny.people)
     made = [quick(value) for value in dip]
     assert made[21] < 0.6 * quick.stretched(0.02) and made[0] == pytest.approx(made[-1], rel=0.03)
 
 
 def test_a_reference_says_how_wide_a_mouth_opens(tiny: Speaker):
     predicted = 0.1 + 0.08 * np.sin(np.arange(75))
-    opening = Opening(tiny.network)
+    opening = Opening(tiny.people)
     same = np.array([opening(value) for value in predicted])
-    width = [width_of(tiny.network, predicted, factor * same) for factor in (1, 1.5, 0.6, 10)]
+    width = [width_of(tiny.people, predicted, factor * same) for factor in (1, 1.5, 0.6, 10)]
     assert width[0] == pytest.approx(1) and 1.1 < width[1] < 1.5 and 0.6 < width[2] < 0.9
     assert width[3] == pytest.approx(np.sqrt(2)), "no further than that"
-    assert 1 < width_of(tiny.network, predicted[:10], 1.5 * same[:10]) < width[1], "a short one says less"
-    assert width_of(tiny.network, np.zeros(75), 1.5 * same) == 1, "and silence nothing"
+    assert 1 < width_of(tiny.people, predicted[:10], 1.5 * same[:10]) < width[1], "a short one says less"
+    assert width_of(tiny.people, np.zeros(75), 1.5 * same) == 1, "and silence nothing"
 
 
 def test_whoever_opens_wider_opens_wider(packaged: Speaker):

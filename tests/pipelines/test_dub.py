@@ -128,7 +128,7 @@ def test_bad_input_is_refused_and_leaves_nothing(video: str, speech: str, named:
 def test_the_command_dubs(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr("visavis.pipelines.dub.load_speaker", LoudSpeaker)
+    monkeypatch.setattr("visavis.pipelines.dub.load_speaker", lambda _: LoudSpeaker())
     monkeypatch.chdir(inputs)
     words = f"dub wide.mp4 short.wav -o {tmp_path}/out.mp4 --model tiny.safetensors --json".split()
     assert run(words) == 0

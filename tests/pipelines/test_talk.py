@@ -214,7 +214,7 @@ def test_bad_input_is_refused_and_leaves_nothing(case: str, inputs: Path, tmp_pa
 def test_the_command_talks(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr("visavis.pipelines.talk.load_speaker", LoudSpeaker)
+    monkeypatch.setattr("visavis.pipelines.talk.load_speaker", lambda _: LoudSpeaker())
     monkeypatch.chdir(inputs)
     words = f"talk portrait.png voice.wav -o {tmp_path}/out.mp4 --model tiny.safetensors --amount lips=1.2 --json"
     assert run(words.split()) == 0

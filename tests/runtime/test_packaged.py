@@ -1,4 +1,4 @@
-"""Graphs that come with the package: the same pictures as torch's, computed where there is no torch."""
+"""Graphs that come with the package: torch's pictures and torch's talk, computed where there is no torch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import visavis
+from visavis.audio.characters import PART_SAMPLES
+from visavis.audio.recogniser import PARTS_OF_A_FRAME, CharacterRecogniser
 from visavis.core.errors import ConfigError
+from visavis.core.registry import FAMILIES
 from visavis.drawn.synthetic import TalkingFace, draw, write_clip
 from visavis.face.align import whole
 from visavis.face.types import Observation
@@ -24,16 +28,20 @@ from visavis.generators.base import Generator
 from visavis.media.frame import Pixels
 from visavis.media.reader import VideoReader
 from visavis.media.still import write_picture
+from visavis.motion.speech.heard import SpeakerSound
+from visavis.motion.speech.speaker import Speaker
 from visavis.nn.engine import PLAIN, Engine, installed
 from visavis.nn.graph import Step
 from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import load_generator
+from visavis.pipelines.speaks import load_speaker
 from visavis.runtime.onnx_model import with_weights
 from visavis.runtime.packaged import SUFFIX, PackagedRunner, packaged_graphs
 from visavis.weights.checkpoint import load
-from visavis.weights.store import PACKAGED, packaged
+from visavis.weights.store import PACKAGED, packaged, resolve
 
 NAMES = sorted(path.stem for path in PACKAGED.glob(f"*{SUFFIX}"))
+GENERATORS = [name for name in NAMES if load(resolve(name), tensors=False).family in FAMILIES]
 OTHERS = [
     pytest.param(name, marks=pytest.mark.skipif(not installed(name), reason=f"{name} is not installed"))
     for name in ("openvino", "onnx")
@@ -71,8 +79,8 @@ def pictures(generator: Generator) -> list[Pixels]:
     return [person.render([motion] * window, sound) for motion, sound in zip(motions, heard, strict=True)]
 
 
-def test_avfr_has_its_graphs():
-    assert "avfr-256" in NAMES
+def test_avfr_and_what_talks_have_their_graphs():
+    assert {"avfr-256", "characters-16", "speaker-25"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,7 +94,7 @@ def test_graphs_are_small_and_belong_to_packaged_weights(name: str):
 
 
 @pytest.mark.parametrize("engine", OTHERS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", GENERATORS)
 def test_every_engine_makes_torchs_pictures(name: str, engine: str):
     ours = load_generator(name, Engine("cpu", "fp32", 1, engine))
     assert isinstance(ours.run, PackagedRunner)
@@ -96,7 +104,7 @@ def test_every_engine_makes_torchs_pictures(name: str, engine: str):
 
 
 @pytest.mark.parametrize("engine", OTHERS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", GENERATORS)
 def test_frames_that_are_rendered_at_the_same_time_are_those_of_one_after_the_other(name: str, engine: str):
     """To the bit; each of two threads computes in memory of its own, from the first frame on."""
     together = load_generator(name, Engine("cpu", "fp32", 2, engine).for_throughput())
@@ -240,9 +248,119 @@ def test_damaged_graphs_are_as_none(damage: str, tmp_path: Path, monkeypatch: py
 
 def without_torch(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the command line where torch cannot be imported."""
+    return python("-c", WITHOUT_TORCH, *command, folder=folder)
+
+
+def python(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python with this package."""
     environment = {**os.environ, "PYTHONPATH": str(Path(visavis.__file__).parents[1])}
-    code = [sys.executable, "-c", WITHOUT_TORCH, *command]
-    return subprocess.run(code, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def voice() -> NDArray[np.float32]:
+    return TalkingFace(1).sound(0.8).samples
+
+
+@pytest.fixture(scope="module")
+def torchs() -> Speaker:
+    return Speaker.load()
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+def test_every_engine_says_what_torch_says(engine: str, torchs: Speaker, voice: NDArray[np.float32]):
+    """From sound to coefficients; the same seed is the same talk, and a reference the same rhythm."""
+    ours = load_speaker(Engine("cpu", "auto", 2, engine))
+    assert isinstance(ours, Speaker)
+    assert isinstance(ours.run, PackagedRunner)
+    rng = np.random.default_rng(0)
+    camera = np.cumsum(rng.normal(0, 0.01, (100, 6)), 0).astype(np.float32)
+    opened = np.abs(rng.normal(0, 0.1, 100)).astype(np.float32)
+    person = rng.normal(0, 0.5, 40).astype(np.float32)
+    made = []
+    for speaker in (ours, torchs):
+        heard = speaker.hears.of_clip(voice, 20)
+        rhythm = speaker.rhythm_of(camera, np.tile(heard, (5, 1)), opened)
+        frames = []
+        for told in (rhythm, None):
+            speaking = speaker.speaking(person, rhythm=told, seed=3)
+            frames += [speaking.next(row) for row in [*heard, None]]
+        made.append((heard, rhythm.code, rhythm.width, frames))
+    (heard, code, width, frames), (torchs_heard, torchs_code, torchs_width, torchs_frames) = made
+    assert close(heard, torchs_heard)
+    assert close(code, torchs_code)
+    assert width == pytest.approx(torchs_width, rel=1e-4) != 1
+    for part in ("expression", "camera", "gaze"):
+        assert close(*(np.stack([getattr(frame, part) for frame in each]) for each in (frames, torchs_frames)))
+
+
+def close(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> bool:
+    """To a part in ten thousand of the largest."""
+    return found.shape == wanted.shape and bool(np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max() > 0)
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+def test_every_engine_hears_any_number_of_parts(engine: str, voice: NDArray[np.float32]):
+    """A graph has one shape; what it is not enough for it hears in turns, and what is too much for it is left out."""
+    ours, torchs = load_speaker(Engine("cpu", "fp32", 1, engine)).hears, CharacterRecogniser.load()
+    assert isinstance(ours, SpeakerSound)
+    recogniser = ours.features.recogniser
+    for parts in (0, 1, PARTS_OF_A_FRAME, PARTS_OF_A_FRAME + 1):
+        samples = np.resize(voice, parts * PART_SAMPLES + 2 * recogniser.reach_samples + 5)
+        found = recogniser.logits(samples)
+        assert found.shape == (parts, 27)
+        np.testing.assert_allclose(found, torchs.logits(samples), atol=1e-3)
+
+
+@pytest.mark.skipif(not installed("openvino"), reason="openvino is not installed")
+def test_the_network_of_a_speaker_of_graphs_is_not_there():
+    speaker = load_speaker(Engine("cpu", "fp32", 1, "openvino"))
+    with pytest.raises(ConfigError, match="without their network"):
+        speaker.network  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_where_torch_is_chosen_it_speaks():
+    speaker = load_speaker(PLAIN)
+    assert isinstance(speaker, Speaker)
+    assert speaker.network.config == speaker.config
+
+
+@pytest.mark.skipif(not installed("openvino"), reason="openvino is not installed")
+def test_without_torch_a_portrait_talks_and_a_film_is_dubbed(tmp_path: Path):
+    """The portrait is a clip, which tells a rhythm; it is the film, too, and its sound another voice."""
+    write_clip(tmp_path / "portrait.mp4", 0.2, seed=3)
+    write_clip(tmp_path / "driving.mp4", 0.2, seed=1)
+    for command in (
+        ["talk", "portrait.mp4", "driving.mp4", "-o", "talk.mp4"],
+        ["dub", "portrait.mp4", "driving.mp4", "-o", "dub.mp4"],
+        ["reenact", "portrait.mp4", "driving.mp4", "--audio", "portrait.mp4", "-o", "out.mp4"],
+    ):
+        done = without_torch(*command, "--engine", "openvino", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    for name in ("talk.mp4", "dub.mp4", "out.mp4"):
+        with VideoReader(tmp_path / name) as reader:
+            assert len(list(reader)) in (5, 6)  # coded sound may reach into a sixth
+
+
+#: A stream of speech where torch cannot be imported; the picture is named by the first argument.
+TALKER = """
+import sys; sys.modules['torch'] = None
+import numpy as np
+from visavis import Talker
+from visavis.nn.engine import Engine
+talker = Talker(sys.argv[1], engine=Engine(name="onnx"))
+print(len(talker.push(np.zeros(11_000, np.float32), 16_000)))
+"""
+
+
+@pytest.mark.skipif(not installed("onnx"), reason="onnx is not installed")
+def test_without_torch_a_stream_of_speech_is_said(tmp_path: Path):
+    write_picture(tmp_path / "portrait.png", draw(256, seed=3))
+    done = python("-c", TALKER, "portrait.png", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["3"]  # those up to 0.6 s before the end of what is heard
 
 
 @pytest.mark.parametrize("engine", OTHERS)

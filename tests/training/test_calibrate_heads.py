@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from visavis.evaluation.talk_motion import head_facts
-from visavis.motion.speech.phi import HEAD_SCALE
+from visavis.motion.speech.head import HEAD_SCALE
 from visavis.motion.speech.sway import BAND_OF, Sway
 
 TOOL = Path(__file__).parents[2] / "tools/calibrate_heads.py"

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from visavis.audio.character_network import CharacterNetwork
 from visavis.audio.characters import BLANK, CHARACTERS, best_path, encode
 from visavis.audio.mel import log_mel
-from visavis.audio.recogniser import CharacterConfig, CharacterNetwork, CharacterRecogniser
+from visavis.audio.recogniser import CharacterConfig, CharacterRecogniser
 from visavis.core.errors import ConfigError, DataError
 from visavis.data.spoken import Utterance, compressed, write_spoken
 from visavis.training.config import TrainConfig

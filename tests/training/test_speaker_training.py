@@ -18,9 +18,10 @@ from visavis.evaluation.metrics.sync_networks import mel_of
 from visavis.face.model3d import load_face_model
 from visavis.media.flac import encode_flac, in_16_bits
 from visavis.motion.speech.config import SpeakerConfig
+from visavis.motion.speech.head import Layer, spectrum
 from visavis.motion.speech.heard import SpeakerSound, numbers_heard
 from visavis.motion.speech.network import SpeakerNetwork
-from visavis.motion.speech.phi import HeadMotionLearner, Layer, spectrum
+from visavis.motion.speech.phi import HeadMotionLearner
 from visavis.motion.speech.rest import resting_expression
 from visavis.motion.speech.speaker import Speaker
 from visavis.motion.speech.sway import CHANNELS, Sway
@@ -176,7 +177,7 @@ def test_a_few_steps_open_the_mouth_with_the_sound_and_tell_strong_heads_from_we
         trainer.step([task.batch(step, config.batch)])
     found = trainer.validate()
     assert found["opening"] > max(0.8, before + 0.2) and 0.6 < found["opening_range"] < 1.4
-    speaker = Speaker(trainer.averaged)  # type: ignore[arg-type]
+    speaker = Speaker.of(trainer.averaged)  # type: ignore[arg-type]
     spread = []
     for seed in (12, 14):  # heads of strength 1 and 3
         clip = invented_clip(seed)
@@ -253,7 +254,7 @@ def test_the_published_learner_is_linear():
     """Of the paper's Psi every frame's answer is a linear regression of its own sound and person."""
     torch.manual_seed(0)
     network = SpeakerNetwork(SpeakerConfig.paper()).eval()
-    assert network.psi.reach == 0
+    assert network.config.reach == 0
     heard, person = torch.randn(2, 5, numbers_heard("raw")), torch.randn(2, 40)
     zero = network.psi(0 * heard, 0 * person)
     both = network.psi(heard, person) - zero

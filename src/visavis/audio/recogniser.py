@@ -7,35 +7,43 @@ of the whole, so that a stream and a whole clip give the same numbers.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from typing_extensions import Self
 
 from visavis.audio.characters import BLANK, CHARACTERS, PART_SAMPLES
-from visavis.audio.mel import FFT_SAMPLES, MEL_BANDS, STEP_SAMPLES, log_mel
+from visavis.audio.mel import FFT_SAMPLES, STEP_SAMPLES, log_mel
+from visavis.audio.speech import PARTS
 from visavis.core.config import check_ranges
-from visavis.nn.cost import gmac
-from visavis.nn.denormals import denormals_flushed
-from visavis.weights.network import load_network
+from visavis.nn.arrays import on_host
+from visavis.nn.engine import PLAIN
+from visavis.nn.graph import Graph, Runner, Step, by_torch
 from visavis.weights.store import resolve
+
+if TYPE_CHECKING:
+    from visavis.audio.character_network import CharacterNetwork
 
 FAMILY = "characters"
 PACKAGED_NAME = "characters-16"
 _STEPS_A_PART = PART_SAMPLES // STEP_SAMPLES
-_STRIDE = 2
+#: Of the two convolutions that the network begins with.
+STEM_KERNELS, STEM_STRIDE = (4, 4), 2
+#: Mel frames that they turn into one part: ten, symmetric around the four of the part.
+_STEM_FRAMES = STEM_KERNELS[0] + STEM_STRIDE * (STEM_KERNELS[1] - 1)
 _MOST_PARTS_AT_ONCE = 1500
+#: What a graph of fixed shapes hears at once: the parts of one frame's sound.
+PARTS_OF_A_FRAME = 2 * PARTS
+#: Methods of :class:`visavis.audio.character_network.CharacterNetwork` that are all it is asked.
+GRAPHS = (Graph("forward", exact=True, steps=frozenset({Step.ANALYSE})),)
 
 
 @dataclass(frozen=True)
 class CharacterConfig:
-    """Shape of a :class:`CharacterNetwork`.
+    """Shape of a :class:`visavis.audio.character_network.CharacterNetwork`.
 
     Attributes:
         stem: channels at 20 ms.
@@ -80,111 +88,61 @@ class CharacterConfig:
         return cls(stem=8, width=12, wider=1, kernel=3, blocks=2, dropout=0.0)
 
 
-_STEM_KERNELS = (4, 4)
-#: Mel frames that the stem turns into one part: ten, symmetric around the four of the part.
-_STEM_FRAMES = _STEM_KERNELS[0] + _STRIDE * (_STEM_KERNELS[1] - 1)
-
-
-class CharacterNetwork(nn.Module):
-    """Log-mel spectrogram to logits of 27 characters and the blank.
-
-    Two strided convolutions, then residual blocks of a convolution in time for each channel and two across channels.
-
-    Convention:
-        Mel ``[B, 80, M]`` in [0, 1] gives ``[B, 28, (M - mel_frames) // 4 + 1]``; nothing is padded.
-    """
-
-    def __init__(self, config: CharacterConfig) -> None:
-        super().__init__()
-        self.config = config
-        first, second = _STEM_KERNELS
-        self.stem = nn.Sequential(
-            nn.Conv1d(MEL_BANDS, config.stem, first, stride=_STRIDE, bias=False),
-            nn.BatchNorm1d(config.stem),
-            nn.ReLU(),
-            nn.Conv1d(config.stem, config.width, second, stride=_STRIDE, bias=False),
-            nn.BatchNorm1d(config.width),
-        )
-        self.blocks = nn.ModuleList([_Block(config) for _ in range(config.blocks)])
-        self.out = nn.Conv1d(config.width, len(CHARACTERS) + 1, 1)
-
-    def gmac(self) -> dict[str, dict[str, float]]:
-        """1e9 multiply-accumulates of one part of 40 ms."""
-        mel = torch.rand(1, MEL_BANDS, self.config.mel_frames)
-        return {"per_part": {"network": gmac(lambda: self(mel))}}
-
-    def forward(self, mel: Tensor) -> Tensor:
-        """Return logits ``[B, 28, P]``; class 27 is the blank."""
-        x = self.stem(2 * mel - 1)
-        for block in self.blocks:
-            x = block(x)
-        return self.out(x.relu())
-
-
-class _Block(nn.Module):
-    def __init__(self, config: CharacterConfig) -> None:
-        super().__init__()
-        width, inside = config.width, config.wider * config.width
-        self.margin = config.kernel // 2
-        self.time = nn.Conv1d(width, width, config.kernel, groups=width, bias=False)
-        self.norm = nn.BatchNorm1d(width)
-        self.widen = nn.Conv1d(width, inside, 1)
-        self.drop = nn.Dropout(config.dropout)
-        self.join = nn.Conv1d(inside, width, 1, bias=False)
-        self.join_norm = nn.BatchNorm1d(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        inside = self.widen(self.norm(self.time(x))).relu()
-        middle = x[..., self.margin : x.shape[-1] - self.margin]
-        return middle + self.join_norm(self.join(self.drop(inside)))
-
-
-@torch.no_grad()
-def _folded(network: CharacterNetwork) -> CharacterNetwork:
-    """A copy in evaluation mode that computes the same in fewer steps."""
-    made = deepcopy(network).eval()
-    stem: list[Any] = list(made.stem)
-    fused = [fuse_conv_bn_eval(stem[0], stem[1]), stem[2], fuse_conv_bn_eval(stem[3], stem[4])]
-    made.stem = nn.Sequential(*fused)
-    blocks: list[Any] = list(made.blocks)
-    for block in blocks:
-        block.time, block.norm = fuse_conv_bn_eval(block.time, block.norm), nn.Identity()
-        block.join, block.join_norm = fuse_conv_bn_eval(block.join, block.join_norm), nn.Identity()
-    return made.requires_grad_(False)
-
-
 class CharacterRecogniser:
     """Our recogniser; keeps the contract of :class:`visavis.audio.characters.Recogniser`.
 
     Args:
-        network: trained; a copy is used, whose batch norms are part of its convolutions.
+        config: shape of the network.
+        run: computes the network's graphs.
+        at_once: the one number of parts that these are of; None where they take any.
     """
 
-    def __init__(self, network: CharacterNetwork) -> None:
-        self.network = _folded(network)
-        self.reach_samples = network.config.reach_samples
+    def __init__(self, config: CharacterConfig, run: Runner, at_once: int | None = None) -> None:
+        self.run, self._at_once = run, at_once
+        self.reach_samples = config.reach_samples
 
     @classmethod
-    def load(cls, path: Path | None = None) -> CharacterRecogniser:
-        """Load the network of a file, or the packaged one.
+    def of(cls, network: CharacterNetwork) -> Self:
+        """Around a trained network, by torch; a copy is used, whose batch norms are part of its convolutions."""
+        from visavis.audio.character_network import folded
+        from visavis.nn.torch_runner import TorchRunner
+
+        return cls(network.config, TorchRunner(folded(network), PLAIN))
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Self:
+        """Load the network of a file, or the packaged one, and compute it by torch.
 
         Raises:
             WeightsError: no such file, damaged, or of another family or shape.
         """
-        return cls(load_network(path or resolve(PACKAGED_NAME), FAMILY, CharacterConfig, CharacterNetwork))
+        from visavis.audio.character_network import CharacterNetwork
+        from visavis.weights.network import load_network
+
+        return cls.of(load_network(path or resolve(PACKAGED_NAME), FAMILY, CharacterConfig, CharacterNetwork))
+
+    @property
+    def network(self) -> CharacterNetwork:
+        """The network.
+
+        Raises:
+            ConfigError: its graphs are computed without it.
+        """
+        network: CharacterNetwork = by_torch(self.run, FAMILY).network
+        return network
 
     def logits(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Evidence ``float32 [P, 27]``, see :class:`visavis.audio.characters.Recogniser`."""
-        parts = (len(samples) - 2 * self.reach_samples) // PART_SAMPLES
-        rows = [
-            self._some(samples, first, min(_MOST_PARTS_AT_ONCE, parts - first))
-            for first in range(0, parts, _MOST_PARTS_AT_ONCE)
-        ]
+        parts = max((len(samples) - 2 * self.reach_samples) // PART_SAMPLES, 0)
+        most = self._at_once or _MOST_PARTS_AT_ONCE
+        rows = [self._some(samples, first, min(most, parts - first)) for first in range(0, parts, most)]
         return np.concatenate([np.zeros((0, len(CHARACTERS)), np.float32), *rows])
 
     def _some(self, samples: NDArray[np.float32], first: int, count: int) -> NDArray[np.float32]:
         begin = first * PART_SAMPLES
         heard = samples[begin : begin + count * PART_SAMPLES + 2 * self.reach_samples]
-        with torch.inference_mode(), denormals_flushed():
-            scores = self.network(torch.from_numpy(log_mel(heard))[None])[0].T
-            return np.asarray((scores[:, :BLANK] - scores[:, BLANK:]).numpy())
+        # No part hears what is put behind the last one's reach.
+        heard = np.pad(heard, (0, ((self._at_once or count) - count) * PART_SAMPLES))
+        with self.run.computing(reduced=False):
+            scores = on_host(self.run("forward", log_mel(heard)[None]))[0].T[:count]
+        return scores[:, :BLANK] - scores[:, BLANK:]

@@ -58,12 +58,12 @@ class SpeechFeatures:
 
     @classmethod
     def load(cls, weights: Path | None = None) -> SpeechFeatures:
-        """With our recogniser, of a file of weights or packaged.
+        """With our recogniser, of a file of weights or packaged, computed by torch.
 
         Raises:
             WeightsError: no such weights, or damaged ones.
         """
-        from visavis.audio.recogniser import CharacterRecogniser  # brings torch, which the low-level numbers do without
+        from visavis.audio.recogniser import CharacterRecogniser
 
         return cls(CharacterRecogniser.load(weights))
 

@@ -17,7 +17,7 @@ from visavis.core.libraries import missing_library
 
 _PACKAGES = ("numpy", "mediapipe", "av", "safetensors", "opencv-contrib-python")
 #: What does without, and how it is said.
-_OPTIONAL = {"torch": "is not installed; pip install 'visavis[torch]' brings it, for more than reenact, encode, decode"}
+_OPTIONAL = {"torch": "is not installed; pip install 'visavis[torch]' brings it, for more than pictures by avfr-256"}
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from visavis.media.frame import Pixels
 from visavis.media.reader import SoundReader
 from visavis.motion.kind import Mesh, mesh_carrier
 from visavis.motion.spoken_face import Sitter
-from visavis.nn.engine import Engine
+from visavis.nn.engine import PLAIN, Engine
 from visavis.pipelines.actor import STEP, rhythm_of
 from visavis.pipelines.render import Portrait
 from visavis.pipelines.speaks import Speaks, load_speaker
@@ -115,7 +115,7 @@ def evaluate_talk(
     began = time.monotonic()
     names = parse_models(models)
     generators = {model.label: _generator(model, engine) for model in names}
-    speaker = speaker or load_speaker()
+    speaker = speaker or load_speaker(PLAIN)
     networks = MetricNetworks.load(metric_weights)
     spoken = [entry for entry in find_clips(dataset, split) if entry.speech]
     count = len(spoken) if limit is None else min(limit, len(spoken))

@@ -17,7 +17,7 @@ from visavis.face.mesh import LIPS
 from visavis.face.model3d import load_face_model
 from visavis.face.morphable import align
 from visavis.motion.kind import Mesh
-from visavis.motion.speech.phi import HEAD_SCALE
+from visavis.motion.speech.head import HEAD_SCALE
 from visavis.motion.speech.spoken import REST_CAMERA, Spoken
 from visavis.motion.spoken_face import Sitter
 from visavis.pipelines.speaks import Rhythmic, Voice

@@ -13,7 +13,6 @@ from typing_extensions import Self
 
 from visavis.audio.feature import SoundFeature
 from visavis.core.config import build
-from visavis.core.errors import ConfigError
 from visavis.face.overlay import Patch
 from visavis.face.types import Observation
 from visavis.generators.base import Person, Prior, References
@@ -22,7 +21,7 @@ from visavis.motion.kind import MotionKind
 from visavis.motion.layout import Motion
 from visavis.nn.cost import Cost
 from visavis.nn.engine import PLAIN, Engine
-from visavis.nn.graph import CompileGraphs, Graph, Runner, Step
+from visavis.nn.graph import CompileGraphs, Graph, Runner, Step, by_torch
 from visavis.nn.pictures import Picture, as_tensor, to_pixels
 
 if TYPE_CHECKING:
@@ -118,9 +117,7 @@ class NetworkGenerator(ABC, Generic[ShapeT, NetworkT, PreparedT]):
         return self._torch().device
 
     def _torch(self) -> TorchRunner[NetworkT]:
-        if not hasattr(self.run, "network"):
-            raise ConfigError(f"{self.family}'s graphs are computed without their network: load it with --engine torch")
-        return cast("TorchRunner[NetworkT]", self.run)
+        return by_torch(self.run, self.family)
 
     @classmethod
     def new_network(cls, config: Mapping[str, object]) -> nn.Module:

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin, get_type_
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.core.errors import ConfigError
 from visavis.nn.arrays import Tensor, mapped
 from visavis.nn.engine import Engine
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from visavis.nn.torch_runner import TorchRunner
 
 #: How a value is built of tensors: one, None, or a sequence with the class that it is an instance of.
 Structure = Any
@@ -83,6 +86,17 @@ class Runner(Protocol):
 
     def computing(self, *, reduced: bool) -> AbstractContextManager[object]:
         """What has to hold while it computes; in reduced precision only where that is allowed."""
+
+
+def by_torch(runner: Runner, family: str) -> TorchRunner[Any]:
+    """A runner that has a network of that family.
+
+    Raises:
+        ConfigError: it computes graphs without one.
+    """
+    if not hasattr(runner, "network"):
+        raise ConfigError(f"{family}'s graphs are computed without their network: load it with --engine torch")
+    return runner  # type: ignore[return-value]
 
 
 def flattened(value: object) -> list[Any]:

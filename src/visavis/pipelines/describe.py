@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from visavis.audio.recogniser import CharacterConfig, CharacterNetwork
+from visavis.audio.character_network import CharacterNetwork
+from visavis.audio.recogniser import CharacterConfig
 from visavis.core.config import build
 from visavis.core.registry import FAMILIES
 from visavis.enhance.interpolation import BetweenConfig, Interpolator

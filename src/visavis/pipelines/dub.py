@@ -189,7 +189,7 @@ def dub_file(
         stills = find_source(video, options.face, generator.references.most)
         with Analyser((), face=options.face) as analyser:
             known = [seen.face for seen in seen_ahead(reader, analyser, which=options.face, every=_LOOK_EVERY)]
-        said = stack.enter_context(Said(speech, speaker or load_speaker(), options.seed))
+        said = stack.enter_context(Said(speech, speaker or load_speaker(options.engine), options.seed))
         dubber = stack.enter_context(
             Dubber(generator, stills, known, said, face=options.face, sound_at=_sound_at(speech, generator, stack))
         )

@@ -140,7 +140,7 @@ def reenact_file(
         said: Said | None = None
         if options.audio is not None:
             check_speaks(generator)
-            said = stack.enter_context(Said(options.audio, speaker or load_speaker()))
+            said = stack.enter_context(Said(options.audio, speaker or load_speaker(options.engine)))
         stills = find_source(source, options.source_face, generator.references.most)
         still = stills[0]
         source_crop, (observed, *others) = observe_sources(stills, generator, options.crop)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from visavis.generators.base import Generator, family_of
 from visavis.nn.engine import Engine
+from visavis.nn.graph import Graph
 from visavis.runtime.packaged import PackagedRunner, packaged_graphs
-from visavis.weights.checkpoint import load
+from visavis.weights.checkpoint import Checkpoint, load
 from visavis.weights.store import resolve
 
 
@@ -27,8 +30,9 @@ def load_generator(name_or_path: str, engine: Engine | None = None, *, fold: boo
     header = load(path, tensors=False)
     chosen = (engine or Engine()).chosen()
     family = family_of(header.family)
-    if fold and chosen.name != "torch" and (file := packaged_graphs(header.family, header.config)) is not None:
-        return family.of_graphs(header.config, PackagedRunner(path, file, family.graphs, chosen), chosen)
+    runner = packaged_runner(path, header, family.graphs, chosen) if fold else None
+    if runner is not None:
+        return family.of_graphs(header.config, runner, chosen)
     from visavis.runtime.compiled import compile_graphs
     from visavis.weights.network import load_fitting
 
@@ -39,3 +43,15 @@ def load_generator(name_or_path: str, engine: Engine | None = None, *, fold: boo
     if fold:
         generator.fold(compile_graphs)
     return generator
+
+
+def packaged_runner(path: Path, header: Checkpoint, graphs: Iterable[Graph], engine: Engine) -> PackagedRunner | None:
+    """What computes graphs of weights without their network; None where torch was chosen, or they are not packaged.
+
+    Args:
+        path, header: of the weights.
+        graphs: what their family says of them.
+        engine: with nothing left to choose.
+    """
+    file = None if engine.name == "torch" else packaged_graphs(header.family, header.config)
+    return None if file is None else PackagedRunner(path, file, graphs, engine)

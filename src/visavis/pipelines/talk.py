@@ -129,7 +129,7 @@ def talk_file(
         head, expression = (
             None if path is None else stack.enter_context(Actor(path)) for path in (options.head, options.expression)
         )
-        speaker = speaker or load_speaker()
+        speaker = speaker or load_speaker(options.engine)
         performance = Performance(
             speaker,
             sitter,

@@ -70,7 +70,7 @@ class Talker:
         else:
             seen = find_source(Path(portrait), face, generator.references.most)
             own = None if is_picture(Path(portrait)) else Beginning(Path(portrait), face)
-        speaker = speaker or load_speaker()
+        speaker = speaker or load_speaker(engine)
         square, observed = observe_sources(seen, generator, crop)
         told = own if reference is None else Beginning(Path(reference))
         rhythm = None if told is None else told.rhythm(speaker)

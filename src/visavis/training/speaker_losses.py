@@ -12,7 +12,7 @@ from visavis.face.mesh import LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
 from visavis.face.mesh import LIPS as LIP_POINTS
 from visavis.face.model3d import FaceModel
 from visavis.face.morphable import LinearFaceModel
-from visavis.motion.speech.phi import CAMERA_VALUES, Layer
+from visavis.motion.speech.head import CAMERA_VALUES, Layer
 from visavis.motion.speech.sway import CHANNELS_A_BAND, autocovariance
 
 #: How much a point of the mesh counts against one of the lips: skin, and what speech does not move.

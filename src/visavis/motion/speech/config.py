@@ -51,6 +51,11 @@ class SpeakerConfig:
         rest = {"code": (1, 1024), "rhythms": (1, 1024), "dropout": (0, 0.9), "hidden": (0, 0.9)}
         check_ranges(self, {**sizes, **depths, **rest})
 
+    @property
+    def reach(self) -> int:
+        """Frames before a frame that the expression learner looks at."""
+        return self.blocks * (self.kernel - 1) if self.learner == "temporal" else 0
+
     @classmethod
     def paper(cls) -> SpeakerConfig:
         """The expression learner as published: linear regression of raw sound and identity, 20 coefficients."""

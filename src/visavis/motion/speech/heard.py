@@ -50,7 +50,8 @@ class SpeakerSound:
         self.shape = (numbers_heard(kind),)
 
     @cached_property
-    def _features(self) -> SpeechFeatures:
+    def features(self) -> SpeechFeatures:
+        """What makes the numbers of speech."""
         return self._given or SpeechFeatures.load()
 
     @property
@@ -59,7 +60,7 @@ class SpeakerSound:
 
     @property
     def _lead(self) -> int:
-        return max(_MEL_LEAD, self._features.before_samples) if self._speech else _MEL_LEAD
+        return max(_MEL_LEAD, self.features.before_samples) if self._speech else _MEL_LEAD
 
     @property
     def before_s(self) -> Fraction:
@@ -69,7 +70,7 @@ class SpeakerSound:
     @property
     def after_s(self) -> Fraction:
         """Seconds after a frame's time: what a stream of speech waits for."""
-        after = max(_MEL_SAMPLES - _MEL_LEAD, self._features.after_samples) if self._speech else _MEL_LEAD
+        after = max(_MEL_SAMPLES - _MEL_LEAD, self.features.after_samples) if self._speech else _MEL_LEAD
         return Fraction(after, RATE_HZ)
 
     def compute(self, samples: Array) -> Array:
@@ -78,9 +79,9 @@ class SpeakerSound:
         near = samples[lead - _MEL_LEAD : lead - _MEL_LEAD + _MEL_SAMPLES]
         parts = [_pairs(log_mel(near)[None])[0]]
         if self._speech:
-            before = self._features.before_samples
+            before = self.features.before_samples
             parts.append(
-                self._features.compute(samples[lead - before : lead - before + self._features.window_samples])
+                self.features.compute(samples[lead - before : lead - before + self.features.window_samples])
                 / _SPEECH_SPREAD
             )
         if self.kind == "raw":
@@ -100,7 +101,7 @@ class SpeakerSound:
         wide = np.lib.stride_tricks.sliding_window_view(columns, FRAMES_HEARD * _STEPS_A_FRAME, 1)
         parts = [_pairs(wide[:, ::_STEPS_A_FRAME][:, :frames].transpose(1, 0, 2))]
         if self._speech:
-            parts.append(self._features.of_clip(samples, frames) / _SPEECH_SPREAD)
+            parts.append(self.features.of_clip(samples, frames) / _SPEECH_SPREAD)
         if self.kind == "raw":
             first = _MEL_LEAD - RAW_NUMBERS // 2
             chunks = np.lib.stride_tricks.sliding_window_view(whole[first:], RAW_NUMBERS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ class Idle:
         seed: decides all that happens.
     """
 
-    def __init__(self, tables: Mapping[str, Array], seed: int) -> None:
+    def __init__(self, tables: Mapping[str, NDArray[np.floating[Any]]], seed: int) -> None:
         self._tables = {name: np.asarray(tables[name], np.float64).reshape(shape) for name, shape in SIZES.items()}
         self._rng = np.random.default_rng([seed, 1])
         self._sway = Sway(np.random.default_rng([seed, 2]))

@@ -7,6 +7,7 @@ from their predicted range to that of real mouths; how wide somebody's mouth ope
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 from visavis.face.measures import BROWS, LEFT_LIDS, LIPS, OTHERS, RIGHT_LIDS
 from visavis.face.model3d import FaceModel
 from visavis.motion.openings import USUAL_OPEN, USUAL_SHUT
-from visavis.motion.speech.network import QUANTILES, SpeakerNetwork
 from visavis.motion.speech.rest import LID_PROFILE, FaceSpace
 
 Array = NDArray[np.float32]
 
+#: Shares of frames at which openings of mouths are compared, real and predicted.
+QUANTILES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 #: How far openings are stretched from the predicted range, which is narrow, to that of real mouths: wide ones so far,
 #: and narrow ones, down from a median opening, the more the narrower, so that lips that touch do.
 WIDENED = 0.3
@@ -37,16 +39,28 @@ _FARTHEST = 4.0
 _SLACK = 4e-3
 
 
+@dataclass(frozen=True, eq=False)
+class Openings:
+    """How wide mouths are open, in units of the unposed face.
+
+    Attributes:
+        predicted, real: ``[13]`` at :data:`QUANTILES`, as Psi predicts them and as they are.
+    """
+
+    predicted: Array
+    real: Array
+
+
 class Opening:
     """How wide a mouth is open, frame by frame: mean gap of the inner lips, in units of the unposed face.
 
     Args:
-        network: whose predictions are stretched.
+        people: whose range predictions are stretched to.
         width: of this person's openings, over other people's.
     """
 
-    def __init__(self, network: SpeakerNetwork, width: float = 1.0) -> None:
-        predicted, real = (table.detach().double().numpy() for table in (network.predicted, network.real))
+    def __init__(self, people: Openings, width: float = 1.0) -> None:
+        predicted, real = (table.astype(np.float64) for table in (people.predicted, people.real))
         self._from = np.maximum.accumulate(predicted) + 1e-9 * np.arange(len(predicted))
         share = WIDENED + (1 - WIDENED) * np.clip(1 - 2 * np.array(QUANTILES), 0, 1)
         wide = (1 - share) * self._from + share * np.maximum.accumulate(real)
@@ -72,11 +86,11 @@ class Mouth:
     Args:
         model: the 3D face.
         identity: ``float32 [n_id]``.
-        network: whose predictions they are made of.
+        people: how wide mouths open.
         width: of this person's openings, over other people's.
     """
 
-    def __init__(self, model: FaceModel, identity: Array, network: SpeakerNetwork, width: float = 1.0) -> None:
+    def __init__(self, model: FaceModel, identity: Array, people: Openings, width: float = 1.0) -> None:
         space = FaceSpace.of(model, identity).space
         self._most = _FARTHEST * model.expression_scale.astype(np.float64)
         held = np.zeros(OTHERS.stop, bool)
@@ -85,7 +99,7 @@ class Mouth:
         self.rows = space.measures.rows[held]
         along = space.spread @ self.rows.T
         self._along = along @ np.linalg.inv(self.rows @ along + _SLACK**2 * np.eye(len(self.rows)))
-        self._opening = Opening(network, width)
+        self._opening = Opening(people, width)
 
     def __call__(self, change: Array, lids: float, brows: NDArray[np.float64]) -> tuple[Array, float]:
         """Expression ``[n_exp]`` of a predicted change ``[n_exp]``, and how wide the mouth is open."""
@@ -100,15 +114,15 @@ class Mouth:
         return (shape + self._along @ (wanted - measured)).astype(np.float32), opening
 
 
-def width_of(network: SpeakerNetwork, predicted: NDArray[np.float64], real: NDArray[np.floating[Any]]) -> float:
+def width_of(people: Openings, predicted: NDArray[np.float64], real: NDArray[np.floating[Any]]) -> float:
     """How wide somebody's mouth opens over what would be made of the same sound, drawn to 1 by what chance does.
 
     Args:
-        network: whose predictions they are.
+        people: how wide mouths open.
         predicted: ``[T]``, openings as Psi predicts them of the sound of a reference.
         real: ``[T]``, how wide the mouth is open in it.
     """
-    opening = Opening(network)
+    opening = Opening(people)
     made, seen = (float(np.percentile(values, _WIDE)) for values in ([opening(float(one)) for one in predicted], real))
     if made < _SPEAKS:
         return 1.0

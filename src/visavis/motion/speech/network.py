@@ -10,16 +10,14 @@ from torch import Tensor, nn
 
 from visavis.audio.mel import MEL_BANDS
 from visavis.motion.speech.config import SpeakerConfig
+from visavis.motion.speech.head import Layer
 from visavis.motion.speech.heard import numbers_heard
 from visavis.motion.speech.idle import SIZES as IDLE_SIZES
+from visavis.motion.speech.mouth import QUANTILES
 from visavis.motion.speech.phi import HeadMotionLearner
 from visavis.motion.speech.psi import ExpressionLearner
 from visavis.motion.speech.sway import CHANNELS
 from visavis.nn.cost import gmac
-
-FAMILY = "speaker"
-#: Shares of frames at which openings of mouths are compared, real and predicted.
-QUANTILES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 
 class SpeakerNetwork(nn.Module):
@@ -29,7 +27,7 @@ class SpeakerNetwork(nn.Module):
         psi, phi: the two learners.
         identity_scale, expression_scale: standard deviations of the 3D face's coefficients.
         predicted, real: ``[13]``, openings of the mouth (mean gap of the inner lips, in units of the unposed face) at
-            :data:`QUANTILES`, as Psi predicts them and as they are.
+            :data:`visavis.motion.speech.mouth.QUANTILES`, as Psi predicts them and as they are.
     """
 
     identity_scale: Tensor
@@ -55,9 +53,26 @@ class SpeakerNetwork(nn.Module):
         spoken = self.psi.said(noticed, identity / self.identity_scale)
         return F.pad(spoken, (0, self.config.expression - self.config.spoken)) * self.expression_scale
 
-    def idle(self) -> dict[str, Tensor]:
-        """Tables of :mod:`visavis.motion.speech.idle` by name."""
-        return {name: getattr(self, f"idle_{name}") for name in IDLE_SIZES}
+    def notice(self, heard: Tensor) -> Tensor:
+        """What Psi takes of one frame's sound ``[n]`` by itself, ``[width]``."""
+        return self.psi.noticed(heard)
+
+    def say(self, noticed: Tensor, identity: Tensor) -> Tensor:
+        """Expression ``[B, n_exp]`` at the last of frames, see :meth:`change_of`."""
+        return self.change_of(noticed, identity)[:, -1]
+
+    def encode(self, head: Tensor, sound: Tensor) -> Tensor:
+        """The code of a reference clip, see :class:`visavis.motion.speech.phi.RhythmEncoder`."""
+        return self.phi.encoder(head, sound)
+
+    def layer(self, code: Tensor) -> Layer:
+        """The linear layer of rhythms ``[B, code]``."""
+        return self.phi.encoder.layer(code)
+
+    def extrapolate(self, sound: Tensor) -> tuple[Tensor, Tensor]:
+        """Features ``[B, 1, audio]`` and gates ``[B, 1, CHANNELS]`` at the last of spectra ``[B, T, 80]``."""
+        features, gates = self.phi.extrapolator(sound)
+        return features[:, -1:], gates[:, -1:]
 
     def gmac(self) -> dict[str, dict[str, float]]:
         """1e9 multiply-accumulates of one frame of a stream, without what is kept of frames before."""

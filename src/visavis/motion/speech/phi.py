@@ -9,46 +9,25 @@ speed and spectrum, and how the six numbers go together.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visavis.audio.mel import MEL_BANDS
 from visavis.motion.speech.config import SpeakerConfig
-from visavis.motion.speech.heard import MEL_NUMBERS, STEPS
+from visavis.motion.speech.head import (
+    CAMERA_VALUES,
+    FEATURE_FRAMES,
+    GATE_FRAMES,
+    KERNEL,
+    PICTURE_KERNEL,
+    Layer,
+    moved,
+)
 from visavis.motion.speech.sway import BANDS_HZ, CHANNELS, CHANNELS_A_BAND
 
-CAMERA_VALUES = 6
-#: tau of the paper: frames of a reference clip.
-REFERENCE_FRAMES = 64
-#: How far heads move about their middle in a clip (medians): the units of head motion in here.
-HEAD_SCALE = (0.05, 0.04, 0.016, 0.056, 0.055, 0.044)
-#: Frames over which the gates of the noise are averaged, so that they do not move the head themselves; and the features
-#: of the sound: heads are heavy, and what they do from frame to frame with it is the tracker's, whom jaws mislead.
-GATE_FRAMES, FEATURE_FRAMES = 12, 6
-_KERNEL = 5
-_PICTURE_KERNEL = (5, 3)
 _PICTURE_STRIDE = 3
 _TINY = 1e-3
-
-
-class Layer(NamedTuple):
-    """The dynamic linear layer ``{W, b}`` of B rhythms.
-
-    Attributes:
-        sound: ``[B, 6, audio]``, what each feature of the sound does.
-        noise: ``[B, 6, CHANNELS]``, what each channel of noise does.
-        bias: ``[B, 6]``.
-        tremor: ``[B, 6]``, logarithm of the tracker's own noise, which is told apart and not repeated.
-    """
-
-    sound: Tensor
-    noise: Tensor
-    bias: Tensor
-    tremor: Tensor
 
 
 class RhythmEncoder(nn.Module):
@@ -85,8 +64,9 @@ class RhythmEncoder(nn.Module):
     def forward(self, head: Tensor, sound: Tensor) -> Tensor:
         """Code ``[B, code]`` of heads ``[B, tau, 6]``, in units of :data:`HEAD_SCALE`, and spectra ``[B, tau, 80]``."""
         head = head - head.mean(1, keepdim=True)
-        speed = F.avg_pool1d(head.diff(dim=1, prepend=head[:, :1]).transpose(1, 2), 3, 1, 1).transpose(1, 2)
-        sizes = [(x.std(1) + _TINY).log() for x in (head, speed, head.diff(2, dim=1))]
+        steps = head[:, 1:] - head[:, :-1]  # not diff(), which ONNX has not
+        speed = F.avg_pool1d(F.pad(steps, (0, 0, 1, 0)).transpose(1, 2), 3, 1, 1).transpose(1, 2)
+        sizes = [(x.std(1) + _TINY).log() for x in (head, speed, steps[:, 1:] - steps[:, :-1])]
         # Shapes of unit size, and sizes apart: a rhythm of any strength is told alike.
         shape = torch.cat([head / (head.std(1, keepdim=True) + _TINY), speed / (speed.std(1, keepdim=True) + _TINY)], 2)
         x = torch.cat([shape, self.listen(sound)], 2).transpose(1, 2)
@@ -110,26 +90,21 @@ class Extrapolator(nn.Module):
     def __init__(self, config: SpeakerConfig) -> None:
         super().__init__()
         channels = config.picture
-        self.first = nn.Conv2d(1, channels, _PICTURE_KERNEL, (_PICTURE_STRIDE, 1))
-        self.second = nn.Conv2d(channels, channels, _PICTURE_KERNEL, (_PICTURE_STRIDE, 1))
+        self.first = nn.Conv2d(1, channels, PICTURE_KERNEL, (_PICTURE_STRIDE, 1))
+        self.second = nn.Conv2d(channels, channels, PICTURE_KERNEL, (_PICTURE_STRIDE, 1))
         bands = MEL_BANDS
         for _ in range(2):
-            bands = (bands - _PICTURE_KERNEL[0]) // _PICTURE_STRIDE + 1
-        self.time = nn.Conv1d(channels * bands, config.audio, _KERNEL)
+            bands = (bands - PICTURE_KERNEL[0]) // _PICTURE_STRIDE + 1
+        self.time = nn.Conv1d(channels * bands, config.audio, KERNEL)
         self.drop = nn.Dropout(config.dropout)
         self.gates = nn.Linear(config.audio, len(BANDS_HZ))
-
-    @property
-    def reach(self) -> int:
-        """Frames before a frame that its features and its gates depend on."""
-        return 2 * (_PICTURE_KERNEL[1] - 1) + _KERNEL - 1 + GATE_FRAMES - 1
 
     def forward(self, sound: Tensor) -> tuple[Tensor, Tensor]:
         """Features ``[B, T, audio]`` and gates ``[B, T, CHANNELS]`` in [0, 2] of spectra ``[B, T, 80]``."""
         x = sound.transpose(1, 2)[:, None]
         for convolution in (self.first, self.second):
-            x = F.gelu(convolution(F.pad(x, (_PICTURE_KERNEL[1] - 1, 0, 0, 0), mode="replicate")))
-        x = F.gelu(self.time(F.pad(x.flatten(1, 2), (_KERNEL - 1, 0), mode="replicate")))
+            x = F.gelu(convolution(F.pad(x, (PICTURE_KERNEL[1] - 1, 0, 0, 0), mode="replicate")))
+        x = F.gelu(self.time(F.pad(x.flatten(1, 2), (KERNEL - 1, 0), mode="replicate")))
         raised = self.gates(x.transpose(1, 2)).transpose(1, 2)
         gates = 2 * _lately(raised, GATE_FRAMES).sigmoid().transpose(1, 2)
         return self.drop(_lately(x, FEATURE_FRAMES).transpose(1, 2)), gates.repeat_interleave(CHANNELS_A_BAND, 2)
@@ -156,18 +131,6 @@ class HeadMotionLearner(nn.Module):
         return moved(self.encoder.layer(code), features, gates * noise)
 
 
-def moved(layer: Layer, features: Tensor, noise: Tensor) -> Tensor:
-    """The linear layer at each frame."""
-    told = features @ layer.sound.transpose(1, 2) + layer.bias[:, None]
-    return told + noise @ layer.noise.transpose(1, 2)
-
-
-def spectrum(heard: Tensor) -> Tensor:
-    """The 80 bands at frames' own times, ``[B, T, 80]``, of what is heard."""
-    bands = heard[..., :MEL_NUMBERS].reshape(*heard.shape[:-1], MEL_BANDS, STEPS)
-    return bands[..., STEPS // 2 - 1 : STEPS // 2 + 1].mean(-1)
-
-
 class RhythmJudge(nn.Module):
     """D: tells real head motion from made by its mean and standard deviation; by those of its speed, too (ours)."""
 
@@ -180,11 +143,3 @@ class RhythmJudge(nn.Module):
         speed = F.avg_pool1d(head.transpose(1, 2), 3, 1).diff(dim=2)
         sizes = [(x.var(2) + _TINY**2).log() / 2 for x in (head.transpose(1, 2), speed)]
         return self.score(torch.cat([head.mean(1), *sizes], 1))
-
-
-def in_head_units(
-    cameras: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Cameras ``[T, 6]`` about their middle, in units of :data:`HEAD_SCALE`."""
-    away = cameras - np.median(cameras, axis=0)
-    return np.asarray(away / np.array(HEAD_SCALE), np.float32)

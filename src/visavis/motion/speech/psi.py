@@ -38,11 +38,6 @@ class ExpressionLearner(nn.Module):
         self.mix = nn.ModuleList([nn.Conv1d(width, width, 1) for _ in blocks])
         self.out = nn.Linear(width + config.person, config.spoken)
 
-    @property
-    def reach(self) -> int:
-        """Frames before a frame that it depends on."""
-        return len(self.time) * (self.config.kernel - 1)
-
     def forward(self, heard: Tensor, identity: Tensor) -> Tensor:
         """See the class; before the first frame there was nothing but the first."""
         return self.said(self.noticed(heard), identity)
@@ -52,7 +47,7 @@ class ExpressionLearner(nn.Module):
         return self.listen(self.hidden(heard[..., self.first :]))
 
     def said(self, noticed: Tensor, identity: Tensor) -> Tensor:
-        """What is made of frames ``[B, T, width]``; the last one alone depends on the :attr:`reach` before it."""
+        """What is made of frames ``[B, T, width]``; the last one alone depends on the ``config.reach`` before it."""
         x = noticed.transpose(1, 2)
         for time, mix in zip(self.time, self.mix, strict=True):
             before = F.pad(x, (self.config.kernel - 1, 0), mode="replicate")

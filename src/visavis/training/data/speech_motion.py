@@ -13,8 +13,8 @@ from torch import Tensor
 
 from visavis.audio.mel import MEL_BANDS, RATE_HZ
 from visavis.data.sound import SAMPLES_A_FRAME
+from visavis.motion.speech.head import CAMERA_VALUES, HEAD_SCALE, REFERENCE_FRAMES
 from visavis.motion.speech.heard import MEL_NUMBERS, STEPS, SpeakerSound
-from visavis.motion.speech.phi import CAMERA_VALUES, HEAD_SCALE, REFERENCE_FRAMES
 from visavis.motion.speech.sway import Sway
 from visavis.training.data.rooms import noise_spectrum, recorded, tones
 from visavis.training.data.speakers import SpeakerClip
@@ -215,7 +215,7 @@ def no_speech(kind: int, count: int, rng: np.random.Generator) -> Floats:
 
 
 def spectra(heard: NDArray[np.float16] | Floats) -> Floats:
-    """The 80 bands at frames' own times ``[T, 80]``; :func:`visavis.motion.speech.phi.spectrum` in NumPy."""
+    """The 80 bands at frames' own times ``[T, 80]``; :func:`visavis.motion.speech.head.spectrum` of halves."""
     windows = heard[:, :MEL_NUMBERS].reshape(len(heard), MEL_BANDS, STEPS)
     return np.asarray(windows[..., STEPS // 2 - 1 : STEPS // 2 + 1].astype(np.float32).mean(-1), np.float32)
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from visavis.audio.character_network import CharacterNetwork
 from visavis.audio.characters import BLANK, CHARACTERS, best_path, edit_distance
-from visavis.audio.recogniser import FAMILY, CharacterConfig, CharacterNetwork
+from visavis.audio.recogniser import FAMILY, CharacterConfig
 from visavis.core.config import check_ranges
 from visavis.core.errors import DataError
 from visavis.training.config import TrainConfig

@@ -18,10 +18,13 @@ from visavis.core.config import check_ranges
 from visavis.core.errors import DataError
 from visavis.face.model3d import load_face_model
 from visavis.motion.speech.config import SpeakerConfig
+from visavis.motion.speech.head import moved
 from visavis.motion.speech.heard import SpeakerSound
 from visavis.motion.speech.idle import SIZES
-from visavis.motion.speech.network import FAMILY, QUANTILES, SpeakerNetwork
-from visavis.motion.speech.phi import RhythmJudge, moved
+from visavis.motion.speech.mouth import QUANTILES
+from visavis.motion.speech.network import SpeakerNetwork
+from visavis.motion.speech.phi import RhythmJudge
+from visavis.motion.speech.speaker import FAMILY
 from visavis.training.config import TrainConfig
 from visavis.training.data.idle import idle_tables
 from visavis.training.data.late import latenesses
