@@ -190,7 +190,7 @@ def test_the_network_of_graphs_is_not_there():
 
 
 @pytest.mark.parametrize("engine", OTHERS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", GENERATORS)
 def test_graphs_that_were_let_go_come_back_with_the_same_pictures(name: str, engine: str):
     generator = load_generator(name, Engine("cpu", "fp32", 1, engine))
     assert isinstance(generator.run, PackagedRunner)
