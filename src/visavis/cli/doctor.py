@@ -7,7 +7,6 @@ import platform
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 
 from visavis.cli.console import print_json
@@ -52,6 +51,8 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _checks() -> Iterator[Check]:
+    from importlib import metadata  # which brings a reader of mail
+
     yield Check("python", True, f"{platform.python_version()} on {platform.platform()}")
     for name in (*_OPTIONAL, *_PACKAGES):
         try:

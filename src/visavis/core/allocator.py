@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 # Numbers of parameters in glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -16,6 +16,7 @@ _DECIDED = (
 #: Blocks from here on are the system's own, each returned when it is freed; frames of 256x256 are smaller.
 _OWN_FROM = 1 << 20
 _SPARE = 256 << 10  # at the end of the heap
+_trim: list[Callable[[int], int]] = []  # by which the heap of a process of our own is trimmed
 
 
 def return_memory(environment: Mapping[str, str] = os.environ) -> bool:
@@ -30,8 +31,16 @@ def return_memory(environment: Mapping[str, str] = os.environ) -> bool:
     if any(name in environment for name in _DECIDED) or "glibc.malloc." in environment.get("GLIBC_TUNABLES", ""):
         return False
     try:
-        set_parameter = ctypes.CDLL(None).mallopt
+        library = ctypes.CDLL(None)
+        set_parameter, trim = library.mallopt, library.malloc_trim
     except (AttributeError, OSError, TypeError):
         return False  # another C library, or a system without one to ask
     wanted = {_ARENA_MAX: 1, _MMAP_THRESHOLD: _OWN_FROM, _TRIM_THRESHOLD: _SPARE}
+    _trim[:] = [trim]
     return all([set_parameter(number, value) for number, value in wanted.items()])
+
+
+def trim_memory() -> None:
+    """Return what is free between blocks in use, where :func:`return_memory` holds: after a start that needed much."""
+    for trim in _trim:
+        trim(0)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from visavis.audio.window import SoundWindow
+from visavis.core.allocator import trim_memory
 from visavis.core.errors import MediaError
 from visavis.face.align import Pasting
 from visavis.generators.base import Generator
@@ -182,6 +183,8 @@ def reenact_file(
         for written, frame in enumerate(frames, 1):
             writer.write(frame if pasting is None else Frame(pasting.over(frame.pixels), frame.time))
             last = frame
+            if written == 1:
+                trim_memory()
             if progress is not None:
                 progress(written, expected)
         writer.close()

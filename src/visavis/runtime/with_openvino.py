@@ -52,7 +52,7 @@ class OpenVino:
         """Read a compiled graph."""
         if isinstance(made, bytes):
             return _runner(self._core.import_model(io.BytesIO(made), "CPU", _settings(engine)), made)
-        # Weights are looked at where they lie, and no longer once each node has laid them out as it likes.
+        # Weights are looked at where they lie; nodes that lay theirs out as they like do so once, in the first run.
         kept = Tensor(np.frombuffer(made, np.uint8), shared_memory=True)
         return _runner(self._core.import_model(kept, "CPU", _settings(engine)), made)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from visavis.codec.bitstream import Header, Kind
 from visavis.codec.container import CallReader
+from visavis.core.allocator import trim_memory
 from visavis.core.errors import CodecError
 from visavis.media.frame import Frame
 from visavis.media.provenance import marks
@@ -109,6 +110,8 @@ def decode_file(
         begun = stack.enter_context(stages).ahead(decoder.begun(CallReader(call)), "render")
         for written, frame in enumerate(filled((played.frame() for played in begun), decoder, header.fps), 1):
             writer.write(Frame(enlarged(frame.pixels, side), frame.time))
+            if written == 1:
+                trim_memory()
             if progress is not None:
                 progress(written, decoder.total)
         if not written:

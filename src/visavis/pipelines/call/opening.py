@@ -11,7 +11,7 @@ from visavis.pipelines.call.choice import Moment
 
 #: Seconds that a call as it goes on looks for its first pivot, and that a call out of a file does.
 LIVE_LOOK_S, FILE_LOOK_S = Fraction(16, 25), Fraction(4)
-#: Frames that are held back at most; each holds its picture.
+#: Frames that are held back at most; each holds its picture, packed.
 _MOST_FRAMES = 128
 
 #: One group; None where no face was seen.
@@ -55,7 +55,7 @@ class Opening:
         """Hold a group back; say whether it is held: those before the first face are not."""
         if not self.groups and not any(group):
             return False
-        self.groups.append(group)
+        self.groups.append([moment and moment.packed() for moment in group])
         self._sounds.append(self._sound)
         self._sound = []
         return True

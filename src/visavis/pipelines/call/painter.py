@@ -15,6 +15,7 @@ from visavis.codec.motion_coder import to_units
 from visavis.codec.pivots import nearest_reference
 from visavis.codec.stills import decode_still, still_size
 from visavis.codec.transform import MotionTable
+from visavis.core.allocator import trim_memory
 from visavis.core.closing import Closing
 from visavis.core.errors import CodecError, FaceError
 from visavis.face.align import whole
@@ -84,6 +85,9 @@ class Painter(Closing):
         height, width = still_size(coded)
         if (height, width) != (size, size):
             raise CodecError(f"damaged pivot: {width}x{height} where {size}x{size} is needed")
+        if self._lean is not None and Step.ANALYSE in self._lean:
+            # Beside the sender's own analysis there is no room for what renders.
+            self._generator.keep_for({Step.ANALYSE, Step.PREPARE})
         picture = decode_still(coded)
         if picture.shape != (size, size, 3):
             raise CodecError("damaged pivot: its picture has another size than its header")
@@ -96,6 +100,7 @@ class Painter(Closing):
         person = prepared(self._generator, [seen])
         if self._lean is not None:
             self._generator.keep_for(self._lean)
+            trim_memory()
         return Likeness(picture, person, motion, reference, coded)
 
     def _seen(self, frame: Frame) -> Observation:
