@@ -166,3 +166,12 @@ def test_a_face_that_is_lost_in_coding_gives_way_to_the_next_best(
     assert choice.chooser.choose(good, None, 0.32)[0].angles == better.angles
     with pytest.raises(FaceError):
         Choice(generator).chooser.open([blank])
+
+
+def test_a_moment_that_waits_keeps_its_picture_to_the_bit():
+    moment = Moment(draw(64, 1), (), HeadAngles(1, 2, 3), 0.5)
+    packed = moment.packed()
+    assert isinstance(packed.shown, bytes) and len(packed.shown) < moment.picture.nbytes
+    assert np.array_equal(packed.picture, moment.picture)
+    assert (packed.angles, packed.ready) == (moment.angles, moment.ready)
+    assert np.array_equal(packed.packed().picture, moment.picture)

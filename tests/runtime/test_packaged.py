@@ -9,6 +9,7 @@ import threading
 import weakref
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ from visavis.motion.speech.speaker import Speaker
 from visavis.nn.engine import PLAIN, Engine, installed
 from visavis.nn.graph import Step
 from visavis.pipelines.analyse import Analyser
+from visavis.pipelines.call.decoder import CallDecoder
+from visavis.pipelines.call.encoder import CallEncoder
+from visavis.pipelines.call.weights import WeightsId
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.speaks import load_speaker
 from visavis.runtime.onnx_model import with_weights
@@ -207,6 +211,25 @@ def test_graphs_that_were_let_go_come_back_with_the_same_pictures(name: str, eng
     assert np.array_equal(generator.prepare([first]).render([motion], None), before)
     generator.keep_for(frozenset(Step))
     assert set(generator.run._ready) == {"detect", "encode"} | rendering
+
+
+@pytest.mark.skipif(not installed("openvino"), reason="openvino is not installed")
+def test_a_call_is_the_same_where_memory_is_let_go_after_each_pivot():
+    generator, weights = load_generator("avfr-256", Engine("cpu", "fp32", 1, "openvino")), WeightsId.of("avfr-256")
+    assert isinstance(generator.run, PackagedRunner)
+    frames = list(TalkingFace(3, generator.size).frames(16))
+    sent, shown = [], []
+    for lean in (False, True):
+        with CallEncoder(generator, weights, fps=Fraction(25), lean=lean) as encoder:
+            sent.append([packet for frame in frames for packet in encoder.push(frame)] + encoder.finish())
+        assert ("encode" in generator.run._ready) is not lean
+    for lean in (False, True):
+        with CallDecoder(generator, weights, whole=lean) as decoder:
+            shown.append([frame.pixels for frame in decoder.play(sent[0])])
+        assert ("detect" in generator.run._ready) is not lean
+    assert sent[0] == sent[1]
+    assert len(shown[0]) == 16
+    assert np.array_equal(shown[0], shown[1])
 
 
 @pytest.mark.skipif(not installed("openvino"), reason="openvino is not installed")
