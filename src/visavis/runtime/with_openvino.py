@@ -6,6 +6,7 @@ import io
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,11 +51,29 @@ class OpenVino:
 
     def load(self, made: bytes | memoryview, engine: Engine) -> Run:
         """Read a compiled graph."""
+        if engine.streams > 1:
+            return self._for_each_thread(made, engine)
         if isinstance(made, bytes):
             return _runner(self._core.import_model(io.BytesIO(made), "CPU", _settings(engine)), made)
         # Weights are looked at where they lie; nodes that lay theirs out as they like do so once, in the first run.
         kept = Tensor(np.frombuffer(made, np.uint8), shared_memory=True)
         return _runner(self._core.import_model(kept, "CPU", _settings(engine)), made)
+
+    def _for_each_thread(self, made: bytes | memoryview, engine: Engine) -> Run:
+        """One reading a thread that asks, each with its share of the threads.
+
+        OpenVINO has streams of its own, which hand each call over to a thread of theirs and back: beside busy
+        neighbours either way waits for its turn.
+        """
+        alone = replace(engine, streams=1, threads=max(1, (engine.threads or 1) // engine.streams))
+        own = threading.local()
+
+        def run(inputs: Sequence[Array]) -> Sequence[Array]:
+            if not hasattr(own, "run"):
+                own.run = self.load(made, alone)
+            return own.run(inputs)  # type: ignore[no-any-return]
+
+        return run
 
 
 def _whole_core() -> Any:
@@ -99,8 +118,8 @@ def _settings(engine: Engine) -> dict[str, Any]:
     return {
         "INFERENCE_PRECISION_HINT": "bf16" if engine.precision == "bf16" else "f32",
         "INFERENCE_NUM_THREADS": engine.threads or 1,
-        "NUM_STREAMS": engine.streams,
-        "PERFORMANCE_HINT": "LATENCY" if engine.streams == 1 else "THROUGHPUT",
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
         "ENABLE_CPU_PINNING": False,  # a neighbour may sit on the processor that a thread is bound to
     }
 
