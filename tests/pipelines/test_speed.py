@@ -72,6 +72,14 @@ def test_what_the_user_said_of_waiting_threads_stands(name: str, value: str, pol
     assert printed(f"import visavis; {POLICY}", **{name: value}) == policy
 
 
+def test_the_command_line_has_numpy_compute_in_the_thread_that_asks_unless_the_user_says_otherwise():
+    threads = "import os; print(os.environ.get('OPENBLAS_NUM_THREADS'))"
+    assert printed(f"import visavis.cli.main; {threads}") == "1"
+    assert printed(f"import visavis; {threads}") == "None", "a program of the user's own keeps its threads"
+    assert printed(f"import visavis.cli.main; {threads}", OPENBLAS_NUM_THREADS="2") == "2"
+    assert printed(f"import visavis.cli.main; {threads}", OMP_NUM_THREADS="2") == "None"
+
+
 def test_what_the_user_said_of_openblas_stands():
     assert printed(f"import visavis; {TIMEOUT}", OPENBLAS_THREAD_TIMEOUT="20") == "20"
     assert printed(f"import numpy, visavis; {TIMEOUT}") == "None", "NumPy read it when it was loaded"

@@ -22,6 +22,8 @@ _TELLING = (
 )
 #: Any of these says that the user has decided how threads of OpenMP wait.
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+#: Any of these says that the user has decided how many threads OpenBLAS has.
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 #: For how long a thread of OpenBLAS spins, as a power of two of clock cycles; it takes none that is less.
 _SOONEST = "4"
 
@@ -37,6 +39,17 @@ def let_threads_sleep() -> None:
         os.environ["OMP_WAIT_POLICY"] = "passive"
     if "numpy" not in sys.modules:
         os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", _SOONEST)
+
+
+def let_numpy_use_one_thread() -> None:
+    """Have NumPy's OpenBLAS compute in the thread that asks, unless the user chose otherwise.
+
+    For a program of ours, whose matrices are small: threads of OpenBLAS yield the processor again and again while they
+    wait for each other, and beside busy processes whoever renders then waits at each of these for a turn of its own.
+    OpenBLAS reads this when NumPy is loaded; where that is there already, it is left alone.
+    """
+    if "numpy" not in sys.modules and not any(name in os.environ for name in _BLAS_THREADS):
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
 def useful_threads() -> int:
