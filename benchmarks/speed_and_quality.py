@@ -68,7 +68,8 @@ def plot(rows: list[dict[str, Any]], built_in: dict[str, Any] | None, path: Path
         axes.set_xlim(0, 1.3 * max(80, *(row["cpu_ms"] for row in rows)))
         axes.set_xlabel("ms of processor a frame, all stages")
         axes.set_ylabel(words)
-        axes.legend(loc="lower right" if name == "psnr" else "upper right")
+        axes.margins(y=0.15)
+        axes.legend(loc="lower left")
     figure.savefig(path, dpi=110)
 
 
