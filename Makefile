@@ -13,7 +13,7 @@ $(STAMP): pyproject.toml tools/setup.sh
 	touch $@
 
 demo: setup
-	@echo "demo: seven steps into out/, about three minutes on two quiet cores"
+	@echo "demo: seven steps into out/, one to three minutes on two quiet cores"
 	@mkdir -p out
 	@echo "demo: 1 of 7, drawing a portrait and a talking clip with sound"
 	$(BIN)/python -m visavis.drawn.synthetic out/portrait.png out/driving.mp4
