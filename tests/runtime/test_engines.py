@@ -36,6 +36,7 @@ from visavis.nn.graph import Graph
 from visavis.pipelines.load import load_generator
 from visavis.runtime.cache import Entry, GraphCache, forget
 from visavis.runtime.compiled import compile_graphs
+from visavis.runtime.ready import backend_of
 
 SIZE = 64
 
@@ -347,6 +348,14 @@ def test_for_a_file_several_frames_are_computed_at_once_unless_torch_does():
     for name in filter(installed, ("openvino", "onnx")):
         assert [streams(threads, name) for threads in (1, 2, 8)] == [1, 2, MOST_STREAMS]
         assert Engine("cpu", "fp32", 8, name).chosen().streams == 1
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_an_engine_cannot_read_is_told_when_it_is_read(name: str, streams: int):
+    """Where it is compiled again; the first frame would be too late."""
+    with pytest.raises(Exception):  # noqa: B017 - engines raise what they like
+        backend_of(name).load(b"no graph", Engine("cpu", "fp32", 2, name, streams))
 
 
 def test_an_unknown_engine_is_named_in_one_line(capsys: pytest.CaptureFixture[str]):

@@ -67,6 +67,11 @@ class Engine:
         return replace(self, streams=0)
 
     @property
+    def of_one_stream(self) -> Engine:
+        """The same for one of its streams, with that stream's share of the threads."""
+        return replace(self, streams=1, threads=max(1, (self.threads or 1) // self.streams))
+
+    @property
     def reduced(self) -> bool:
         """Whether torch itself computes in reduced precision."""
         return self.precision == "bf16" and self.name in ("auto", "torch")

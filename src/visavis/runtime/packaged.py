@@ -161,8 +161,8 @@ class PackagedRunner:
         engine = self._engine
         if graph.exact:
             engine = replace(engine, precision="fp32")
-        if Step.RENDER not in graph.steps:  # no two threads call it at the same time, so it needs one stream's threads
-            engine = replace(engine, streams=1, threads=max(1, (engine.threads or 1) // engine.streams))
+        if Step.RENDER not in graph.steps:  # no two threads call it at the same time
+            engine = engine.of_one_stream
 
         def build(backend: Backend) -> tuple[bytes, Structure]:
             model = with_weights(recorded.model, arrays(self._weights, recorded.weights))

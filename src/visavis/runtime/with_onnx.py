@@ -36,7 +36,7 @@ class OnnxRuntime:
     def load(self, made: bytes | memoryview, engine: Engine) -> Run:
         """Make a session of an ONNX file."""
         options = ort.SessionOptions()
-        options.intra_op_num_threads = max(1, (engine.threads or 1) // engine.streams)
+        options.intra_op_num_threads = engine.of_one_stream.threads or 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # Threads that wait sleep: spinning, they take the processor that a neighbour, or the working one, waits for.

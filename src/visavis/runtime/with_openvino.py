@@ -6,7 +6,6 @@ import io
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,12 +64,15 @@ class OpenVino:
         OpenVINO has streams of its own, which hand each call over to a thread of theirs and back: beside busy
         neighbours either way waits for its turn.
         """
-        alone = replace(engine, streams=1, threads=max(1, (engine.threads or 1) // engine.streams))
-        own = threading.local()
+        # Read once at once: what cannot be read is told here, where it is compiled again.
+        ready, own = [self.load(made, engine.of_one_stream)], threading.local()
 
         def run(inputs: Sequence[Array]) -> Sequence[Array]:
             if not hasattr(own, "run"):
-                own.run = self.load(made, alone)
+                try:
+                    own.run = ready.pop()
+                except IndexError:
+                    own.run = self.load(made, engine.of_one_stream)
             return own.run(inputs)  # type: ignore[no-any-return]
 
         return run
