@@ -124,6 +124,28 @@ def test_frames_that_are_rendered_at_the_same_time_are_those_of_one_after_the_ot
     assert all(np.array_equal(one, other) for one, other in zip(made, wanted, strict=True))
 
 
+@pytest.mark.parametrize(("streams", "readings"), [(1, 6), (2, 7), (3, 11)])
+def test_what_takes_little_of_a_frame_is_read_once_for_two_that_are_rendered_at_the_same_time(
+    streams: int, readings: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Memory: of avfr's six graphs `decode` is read for each stream, three for every two, the source's two once."""
+    with_openvino = pytest.importorskip("visavis.runtime.with_openvino")
+    read, runner = [], with_openvino._runner
+    monkeypatch.setattr(with_openvino, "_runner", lambda *given: read.append(given) or runner(*given))
+    generator = load_generator("avfr-256", Engine("cpu", "fp32", streams, "openvino").for_throughput())
+    first, other = seen(generator, 2)
+    person, motion = generator.prepare([first]), generator.analyse(other)
+    together = threading.Barrier(streams)
+
+    def render(_: int) -> None:
+        together.wait()  # so that each of them has a thread
+        person.render([motion], None)
+
+    with ThreadPoolExecutor(streams) as threads:
+        list(threads.map(render, range(streams)))
+    assert len(read) == readings
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_graphs_are_what_torch_records(name: str):
     """Red where a network's code has changed: ``python tools/export_graphs.py NAME`` renews the file."""

@@ -66,10 +66,14 @@ class Engine:
         """The same for a file, where what counts is how many frames there are a second and not how soon each is."""
         return replace(self, streams=0)
 
+    def of_streams(self, streams: int) -> Engine:
+        """The same for so many of its streams, with their share of the threads."""
+        return replace(self, streams=streams, threads=streams * max(1, (self.threads or 1) // self.streams))
+
     @property
     def of_one_stream(self) -> Engine:
-        """The same for one of its streams, with that stream's share of the threads."""
-        return replace(self, streams=1, threads=max(1, (self.threads or 1) // self.streams))
+        """The same for one of its streams."""
+        return self.of_streams(1)
 
     @property
     def reduced(self) -> bool:

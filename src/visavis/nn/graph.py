@@ -49,6 +49,8 @@ class Graph:
         exact: stays in float32 at any precision, since it says where things are.
         lent: its result is used before it is called again by the same thread, so that an engine need not copy it.
         steps: in which it is called.
+        brief: takes so little of a frame's time that one reading of it, with memory of its own, serves two frames
+            that are rendered at the same time.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Graph:
     exact: bool = False
     lent: bool = False
     steps: frozenset[Step] = frozenset(Step)
+    brief: bool = False
 
 
 class CompileGraphs(Protocol):

@@ -22,7 +22,7 @@ from visavis.pipelines.edit import Editor
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
 from visavis.pipelines.reenact import Tally
-from visavis.pipelines.render import SoundAt
+from visavis.pipelines.render import Portrait, SoundAt
 from visavis.weights.store import DEFAULT_MODEL
 
 #: Frames at the start of a stream among which the first face is looked for, to cut around.
@@ -99,7 +99,7 @@ class Reenactor:
         person = reenact.Reenactor(
             self._generator,
             self._source,
-            others=self._others,
+            portrait=Portrait(self._generator, [self._source, *self._others]),
             mode=self._mode,
             amounts=self._amounts,
             edits=self._edits,

@@ -5,15 +5,17 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from visavis.audio.window import SoundWindow
 from visavis.core.allocator import trim_memory
 from visavis.core.errors import MediaError
 from visavis.face.align import Pasting
+from visavis.face.types import Observation
 from visavis.generators.base import Generator
 from visavis.media.frame import Frame, Pixels
 from visavis.media.provenance import marks
@@ -28,7 +30,7 @@ from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, look_ahead, observe_sources
 from visavis.pipelines.reenact import STAGES, Reenactor
-from visavis.pipelines.render import SoundAt
+from visavis.pipelines.render import Portrait, SoundAt
 from visavis.pipelines.said import Said
 from visavis.pipelines.seen import check_moving
 from visavis.pipelines.speaks import Speaks, check_speaks, load_speaker
@@ -146,13 +148,18 @@ def reenact_file(
         still = stills[0]
         source_crop, (observed, *others) = observe_sources(stills, generator, options.crop)
         needs = generator.needs_of_driver
-        ahead = look_ahead(reader, still.face.mesh, needs, generator.size, face=options.driver_face, crop=options.crop)
+        with Stages(generator.engine.streams) as beside:
+            portrait = beside.begin(partial(_portrait, generator, [observed, *others]))
+            ahead = look_ahead(
+                reader, still.face.mesh, needs, generator.size, face=options.driver_face, crop=options.crop
+            )
+            sitting = portrait()
         if said is not None:
             said.by(ahead.meshes)
         reenactor = Reenactor(
             generator,
             observed,
-            others=others,
+            portrait=sitting,
             start=ahead.start,
             ahead=ahead.meshes,
             mode=options.motion,
@@ -160,8 +167,6 @@ def reenact_file(
             edits=options.edits,
             lips=said,
         )
-        generator.keep_for({Step.ANALYSE, Step.RENDER})
-        generator.expect({Step.RENDER})
         analyser = stack.enter_context(Analyser(needs, face=options.driver_face))
         frame_size = _size(still.frame.pixels) if options.paste_back else (generator.size, generator.size)
         pasting = Pasting(source_crop, still.frame.pixels, generator.size) if options.paste_back else None
@@ -208,6 +213,14 @@ def reenact_file(
         frames_without_face=tally.frames_without_face,
         damaged=damaged,
     )
+
+
+def _portrait(generator: Generator, references: Sequence[Observation]) -> Portrait:
+    """Prepare a person, and make ready for rendering in the place that this has taken."""
+    portrait = Portrait(generator, references)
+    generator.keep_for({Step.ANALYSE, Step.RENDER})
+    generator.expect({Step.RENDER})
+    return portrait
 
 
 def _size(pixels: Pixels) -> tuple[int, int]:

@@ -53,7 +53,7 @@ class Reenactor:
     Args:
         generator: any generator of the contract.
         source: observation of the person.
-        others: more observations of the person, for generators that look at several.
+        portrait: of the source, where it is made already.
         start: observation of the driving frame whose pose is nearest the source's; None takes the first
             driving frame with a face.
         ahead: driving meshes ``[478, 3]`` that are known beforehand, in [-1, 1] over the crop: by them the driver's
@@ -74,7 +74,7 @@ class Reenactor:
         generator: Generator,
         source: Observation,
         *,
-        others: Sequence[Observation] = (),
+        portrait: Portrait | None = None,
         start: Observation | None = None,
         ahead: Sequence[NDArray[np.float32]] = (),
         mode: Mode | None = Mode.RELATIVE,
@@ -83,7 +83,7 @@ class Reenactor:
         lips: LipsAt | None = None,
     ) -> None:
         self._generator, self._edits, self._mode, self._lips = generator, edits, mode, lips
-        self._portrait = Portrait(generator, [source, *others])
+        self._portrait = portrait or Portrait(generator, [source])
         self._source = generator.analyse(source)
         self._motion = generator.kind.edited(self._source, edits, self._source) if edits else self._source
         self._carry: Carrier | None = None

@@ -161,8 +161,7 @@ class PackagedRunner:
         engine = self._engine
         if graph.exact:
             engine = replace(engine, precision="fp32")
-        if Step.RENDER not in graph.steps:  # no two threads call it at the same time
-            engine = engine.of_one_stream
+        engine = engine.of_streams(_readings(graph, engine))
 
         def build(backend: Backend) -> tuple[bytes, Structure]:
             model = with_weights(recorded.model, arrays(self._weights, recorded.weights))
@@ -176,6 +175,13 @@ class PackagedRunner:
                 f"{WORDS[engine.name]} cannot compute {name} of {self._weights}: {first_line(error)}"
             ) from error
         return run, recorded.takes, gives
+
+
+def _readings(graph: Graph, engine: Engine) -> int:
+    """How many times a graph is read, which may then be computed at the same time."""
+    if Step.RENDER not in graph.steps:  # no two threads call it at the same time
+        return 1
+    return -(-engine.streams // 2) if graph.brief else engine.streams
 
 
 def shape_of(arguments: tuple[object, ...], given: Sequence[Any]) -> Structure:

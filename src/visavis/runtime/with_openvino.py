@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import threading
 from collections.abc import Sequence
@@ -51,28 +52,33 @@ class OpenVino:
     def load(self, made: bytes | memoryview, engine: Engine) -> Run:
         """Read a compiled graph."""
         if engine.streams > 1:
-            return self._for_each_thread(made, engine)
+            return self._for_threads(made, engine)
         if isinstance(made, bytes):
             return _runner(self._core.import_model(io.BytesIO(made), "CPU", _settings(engine)), made)
         # Weights are looked at where they lie; nodes that lay theirs out as they like do so once, in the first run.
         kept = Tensor(np.frombuffer(made, np.uint8), shared_memory=True)
         return _runner(self._core.import_model(kept, "CPU", _settings(engine)), made)
 
-    def _for_each_thread(self, made: bytes | memoryview, engine: Engine) -> Run:
-        """One reading a thread that asks, each with its share of the threads.
+    def _for_threads(self, made: bytes | memoryview, engine: Engine) -> Run:
+        """A reading for each of the streams, with its share of the threads; threads that ask take them by turns.
 
         OpenVINO has streams of its own, which hand each call over to a thread of theirs and back: beside busy
         neighbours either way waits for its turn.
         """
         # Read once at once: what cannot be read is told here, where it is compiled again.
-        ready, own = [self.load(made, engine.of_one_stream)], threading.local()
+        readings, own = [self.load(made, engine.of_one_stream)], threading.local()
+        asked, reading = itertools.count(), threading.Lock()
+
+        def mine() -> Run:
+            with reading:
+                number = next(asked) % engine.streams
+                if number == len(readings):
+                    readings.append(self.load(made, engine.of_one_stream))
+                return readings[number]
 
         def run(inputs: Sequence[Array]) -> Sequence[Array]:
             if not hasattr(own, "run"):
-                try:
-                    own.run = ready.pop()
-                except IndexError:
-                    own.run = self.load(made, engine.of_one_stream)
+                own.run = mine()
             return own.run(inputs)  # type: ignore[no-any-return]
 
         return run

@@ -134,7 +134,8 @@ class AvfrConfig:
     @classmethod
     def live256(cls) -> AvfrConfig:
         """`avfr-256-live`: keypoints and dense motion of `avfr-256`, a light decoder, and no sound."""
-        return replace(cls.compact256(), sound=False, coarse_heads=True, light=True)
+        light = replace(cls.compact256(), sound=False, coarse_heads=True, light=True)
+        return replace(light, light_widths=(24, 48, 96), light_blocks=(2, 2, 2))
 
     @classmethod
     def tiny(cls) -> AvfrConfig:

@@ -69,9 +69,9 @@ class AvfrGenerator(NetworkGenerator[AvfrConfig, "AvfrNetwork", Prepared]):
     graphs = (
         Graph("detect", KeypointMotion, exact=True, steps=frozenset({Step.ANALYSE, Step.PREPARE})),
         Graph("encode", Still, exact=True, steps=frozenset({Step.PREPARE})),
-        Graph("gather", exact=True, lent=True, steps=frozenset({Step.RENDER})),
-        Graph("weigh", lent=True, steps=frozenset({Step.RENDER})),
-        Graph("move", Moved, exact=True, lent=True, steps=frozenset({Step.RENDER})),
+        Graph("gather", exact=True, lent=True, steps=frozenset({Step.RENDER}), brief=True),
+        Graph("weigh", lent=True, steps=frozenset({Step.RENDER}), brief=True),
+        Graph("move", Moved, exact=True, lent=True, steps=frozenset({Step.RENDER}), brief=True),
         Graph("decode", lent=True, steps=frozenset({Step.RENDER})),
     )
 
