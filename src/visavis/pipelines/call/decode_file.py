@@ -108,8 +108,11 @@ def decode_file(
         )
         written = 0
         begun = stack.enter_context(stages).ahead(decoder.begun(CallReader(call)), "render")
-        for written, frame in enumerate(filled((played.frame() for played in begun), decoder, header.fps), 1):
-            writer.write(Frame(enlarged(frame.pixels, side), frame.time))
+        frames = (played.frame() for played in begun)
+        if side != header.size:
+            frames = stages.ahead((Frame(enlarged(one.pixels, side), one.time) for one in frames), "enlarge")
+        for written, frame in enumerate(filled(frames, decoder, header.fps), 1):
+            writer.write(frame)
             if written == 1:
                 trim_memory()
             if progress is not None:

@@ -48,7 +48,7 @@ def by_network(network: Enlarger, patch: int = PATCH, engine: Engine = PLAIN) ->
     from visavis.runtime.compiled import compile_graphs
 
     network = network.to(engine.device)
-    compile_graphs(network, [Graph("forward", exact=True, lent=True)], engine)
+    compile_graphs(network, [Graph("know", lent=True)], engine)
 
     def make(pixels: Pixels, side: int) -> Pixels:
         while FACTOR * pixels.shape[0] <= side:
@@ -67,7 +67,7 @@ def chosen(choice: EnlargeChoice, size: int, side: int, patch: int = PATCH, engi
         size: side of the pictures that there are.
         side: that is wanted.
         patch: side of the network's patches.
-        engine: who computes it; the network is always in fp32, as exact as its weights.
+        engine: who computes it.
     """
     if choice == "bicubic" or side < FACTOR * size:
         return by_bicubic
