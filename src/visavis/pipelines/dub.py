@@ -28,7 +28,7 @@ from visavis.media.writer import VIDEO_KINDS, VideoWriter, check_output
 from visavis.motion.kind import Mesh
 from visavis.nn.engine import Engine
 from visavis.pipelines.analyse import Analyser, Seen
-from visavis.pipelines.files import Progress, ReenactReport, expected_frames, peak_rss_mb
+from visavis.pipelines.files import Progress, ReenactReport, expected_frames
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
 from visavis.pipelines.reenact import STAGES, Tally
@@ -217,19 +217,13 @@ def dub_file(
         total_ms = 1000 * (time.perf_counter() - began)
         damaged = reader.damaged
     tally = dubber.tally
-    per_frame = {**{name: tally.ms[name] for name in STAGES}, "total": total_ms}
-    return DubReport(
-        frames=tally.frames,
-        fps=round(float(info.fps), 6),
-        seconds=round(float(writer.seconds), 6),
-        width=writer.width,
-        height=writer.height,
+    return DubReport.of(
+        generator,
+        writer,
         model=options.model,
-        device=generator.engine.device,
-        engine=generator.engine.name,
-        precision=generator.engine.precision,
-        ms_per_frame={name: round(ms / tally.frames, 2) for name, ms in per_frame.items()},
-        peak_rss_mb=round(peak_rss_mb(), 1),
+        fps=info.fps,
+        frames=tally.frames,
+        ms={**{name: tally.ms[name] for name in STAGES}, "total": total_ms},
         frames_without_face=tally.frames_without_face,
         damaged=damaged,
         frames_of_speech=times,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from typing_extensions import Self
 
 from visavis.audio.window import SoundWindow
 from visavis.core.allocator import trim_memory
@@ -98,6 +102,46 @@ class ReenactReport:
     peak_rss_mb: float
     frames_without_face: int
     damaged: int
+
+    @classmethod
+    def of(
+        cls,
+        generator: Generator,
+        writer: VideoWriter,
+        *,
+        model: str,
+        fps: Fraction,
+        frames: int,
+        ms: Mapping[str, float],
+        frames_without_face: int = 0,
+        damaged: int = 0,
+        **more: Any,
+    ) -> Self:
+        """The report of a video that is written.
+
+        Args:
+            generator: who made its frames.
+            writer: who wrote it, closed.
+            model, fps, frames, frames_without_face, damaged: as they are reported.
+            ms: milliseconds by stage, over all frames.
+            more: what a report has beside.
+        """
+        return cls(
+            frames=frames,
+            fps=round(float(fps), 6),
+            seconds=round(float(writer.seconds), 6),
+            width=writer.width,
+            height=writer.height,
+            model=model,
+            device=generator.engine.device,
+            engine=generator.engine.name,
+            precision=generator.engine.precision,
+            ms_per_frame={name: round(taken / frames, 2) for name, taken in ms.items()},
+            peak_rss_mb=round(peak_rss_mb(), 1),
+            frames_without_face=frames_without_face,
+            damaged=damaged,
+            **more,
+        )
 
     def as_json(self) -> dict[str, object]:
         """Plain values."""
@@ -197,19 +241,13 @@ def reenact_file(
         damaged = reader.damaged
     tally = reenactor.tally
     assert last is not None
-    means = {name: tally.ms[name] / tally.frames for name in STAGES}
-    return ReenactReport(
-        frames=tally.frames,
-        fps=round(float(reader.info.fps), 6),
-        seconds=round(float(writer.seconds), 6),
-        width=writer.width,
-        height=writer.height,
+    return ReenactReport.of(
+        generator,
+        writer,
         model=options.model,
-        device=generator.engine.device,
-        engine=generator.engine.name,
-        precision=generator.engine.precision,
-        ms_per_frame={name: round(ms, 2) for name, ms in {**means, "total": total_ms / tally.frames}.items()},
-        peak_rss_mb=round(peak_rss_mb(), 1),
+        fps=reader.info.fps,
+        frames=tally.frames,
+        ms={**{name: tally.ms[name] for name in STAGES}, "total": total_ms},
         frames_without_face=tally.frames_without_face,
         damaged=damaged,
     )

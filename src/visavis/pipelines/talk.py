@@ -24,7 +24,7 @@ from visavis.motion.amounts import UNCHANGED, Amounts
 from visavis.motion.spoken_face import Sitter
 from visavis.nn.engine import Engine
 from visavis.pipelines.actor import Actor, Beginning
-from visavis.pipelines.files import Progress, ReenactReport, peak_rss_mb
+from visavis.pipelines.files import Progress, ReenactReport
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
 from visavis.pipelines.speaks import Rhythmic, Speaks, check_speaks, load_speaker
@@ -157,21 +157,13 @@ def talk_file(
                 progress(written, expected)
         writer.close()
         total_ms = 1000 * (time.perf_counter() - began)
-    per_frame = {**person.spent.ms, "total": total_ms}
-    return TalkReport(
-        frames=person.frames,
-        fps=float(FPS),
-        seconds=round(float(writer.seconds), 6),
-        width=writer.width,
-        height=writer.height,
+    return TalkReport.of(
+        generator,
+        writer,
         model=options.model,
-        device=generator.engine.device,
-        engine=generator.engine.name,
-        precision=generator.engine.precision,
-        ms_per_frame={name: round(ms / person.frames, 2) for name, ms in per_frame.items()},
-        peak_rss_mb=round(peak_rss_mb(), 1),
-        frames_without_face=0,
-        damaged=0,
+        fps=FPS,
+        frames=person.frames,
+        ms={**person.spent.ms, "total": total_ms},
         frames_of_speech=person.frames_of_speech,
         latency_ms=latency_ms(person.latency_s),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ def decode_file(
         )
         written = 0
         begun = stack.enter_context(stages).ahead(decoder.begun(CallReader(call)), "render")
-        frames = (played.frame() for played in begun)
+        frames: Iterator[Frame] = (played.frame() for played in begun)
         if side != header.size:
             frames = stages.ahead((Frame(enlarged(one.pixels, side), one.time) for one in frames), "enlarge")
         for written, frame in enumerate(filled(frames, decoder, header.fps), 1):
