@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -18,18 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from observing import observed
 from visavis.drawn.drawing import Pose, draw
 from visavis.evaluation.baselines import BUILT_IN
 from visavis.evaluation.metrics.image import psnr
 from visavis.evaluation.metrics.landmarks import landmark_distance
-from visavis.face.align import whole
 from visavis.face.tracker import FaceTracker
 from visavis.face.types import Observation
-from visavis.generators.base import Generator, Prior
-from visavis.media.frame import Frame, Pixels
+from visavis.generators.base import Generator
+from visavis.media.frame import Pixels
 from visavis.motion.kind import Mode
 from visavis.nn.engine import PLAIN
-from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.reenact import Reenactor
 from visavis.weights.checkpoint import sha256
@@ -60,18 +58,6 @@ class Case:
 
     source: Observation
     driving: list[Observation]
-
-
-def observed(pictures: Sequence[Pixels]) -> list[Observation]:
-    """Observations with all priors, each picture alone."""
-    found = []
-    with Analyser(tuple(Prior), video=False) as analyser:
-        for number, picture in enumerate(pictures):
-            frame = Frame(picture, Fraction(number, 25))
-            face = analyser.find(frame)
-            assert face is not None
-            found.append(analyser.observe(frame, face, whole(SIZE, SIZE), SIZE))
-    return found
 
 
 def the_case(person: int = PERSON) -> Case:

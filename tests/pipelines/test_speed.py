@@ -14,18 +14,17 @@ import torch
 from torch import nn
 
 from made import tiny_mesh, tiny_weights
+from observing import observed
 from visavis.core import processor
 from visavis.core.errors import ConfigError
 from visavis.core.processor import MOST_THREADS, cpu_quota, has_bf16, useful_threads
 from visavis.drawn.synthetic import TalkingFace
-from visavis.face.align import whole
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
 from visavis.generators.avfr.network import AvfrNetwork
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
 from visavis.nn.engine import Engine, choose_precision, choose_threads
 from visavis.nn.folding import folded
-from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.load import load_generator
 
 
@@ -292,13 +291,7 @@ def test_weights_are_loaded_folded_and_otherwise_where_asked(tmp_path: Path):
 def test_the_packaged_network_draws_the_same_face_in_bf16():
     """55 dB are half a grey level: what is written as 8 bits hardly changes."""
     exact, reduced = (load_generator("avfr-256", Engine("cpu", p)) for p in ("fp32", "bf16"))
-    with Analyser(exact.needs, video=False) as analyser:
-        source, driver = (next(TalkingFace(seed, 256).frames(1)) for seed in (3, 1))
-        seen = []
-        for frame in (source, driver):
-            face = analyser.find(frame)
-            assert face is not None
-            seen.append(analyser.observe(frame, face, whole(256, 256), 256))
+    seen = observed([next(TalkingFace(seed, 256).frames(1)).pixels for seed in (3, 1)], exact.needs)
     mel = np.random.default_rng(0).random((80, 20)).astype(np.float32)
     motions = [generator.analyse(seen[1]) for generator in (exact, reduced)]
     assert np.array_equal(*(motion.vector for motion in motions)), "keypoints stay in float32"

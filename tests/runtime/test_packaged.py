@@ -8,7 +8,6 @@ import sys
 import threading
 import weakref
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,12 @@ import pytest
 from numpy.typing import NDArray
 
 import visavis
+from observing import talking
 from visavis.audio.characters import PART_SAMPLES
 from visavis.audio.recogniser import PARTS_OF_A_FRAME, CharacterRecogniser
 from visavis.core.errors import ConfigError
 from visavis.core.registry import FAMILIES
 from visavis.drawn.synthetic import TalkingFace, draw, write_clip
-from visavis.face.align import whole
-from visavis.face.types import Observation
 from visavis.generators.base import Generator
 from visavis.media.frame import Pixels
 from visavis.media.reader import VideoReader
@@ -33,7 +31,6 @@ from visavis.motion.speech.heard import SpeakerSound
 from visavis.motion.speech.speaker import Speaker
 from visavis.nn.engine import PLAIN, Engine, installed
 from visavis.nn.graph import Step
-from visavis.pipelines.analyse import Analyser
 from visavis.pipelines.call.decoder import CallDecoder
 from visavis.pipelines.call.encoder import CallEncoder
 from visavis.pipelines.call.weights import WeightsId
@@ -59,21 +56,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def seen(generator: Generator, count: int) -> list[Observation]:
-    """A drawn face as it talks."""
-    size = generator.size
-    with Analyser(generator.needs, video=False) as analyser:
-        found = []
-        for frame in list(TalkingFace(3, size).frames(8 * count))[::8]:
-            face = analyser.find(frame)
-            assert face is not None
-            found.append(analyser.observe(frame, face, whole(size, size), size))
-    return found
-
-
 def pictures(generator: Generator) -> list[Pixels]:
     """The first of a few frames moved by the others, with sound and without."""
-    first, *others = seen(generator, 3)
+    first, *others = talking(generator, 3)
     person = generator.prepare([first] * generator.references.least)
     rng = np.random.default_rng(0)
     sound = None if generator.hears is None else rng.random(generator.hears.shape).astype(np.float32)
@@ -105,45 +90,6 @@ def test_every_engine_makes_torchs_pictures(name: str, engine: str):
     for made, torchs in zip(pictures(ours), pictures(load_generator(name, PLAIN)), strict=True):
         assert int(np.abs(made.astype(int) - torchs).max()) <= 1  # rounding of 8 bits
         assert made.std() > 10
-
-
-@pytest.mark.parametrize("engine", OTHERS)
-@pytest.mark.parametrize("name", GENERATORS)
-def test_frames_that_are_rendered_at_the_same_time_are_those_of_one_after_the_other(name: str, engine: str):
-    """To the bit; each of two threads computes in memory of its own, from the first frame on."""
-    together = load_generator(name, Engine("cpu", "fp32", 2, engine).for_throughput())
-    assert together.engine.streams == 2
-    alone = load_generator(name, Engine("cpu", "fp32", 2, engine))
-    assert alone.engine.streams == 1
-    first, *others = seen(alone, 4)
-    motions = [alone.analyse(one) for one in others] * 2
-    person = together.prepare([first])
-    with ThreadPoolExecutor(2) as threads:
-        made = list(threads.map(lambda motion: person.render([motion], None), motions))
-    wanted = [alone.prepare([first]).render([motion], None) for motion in motions]
-    assert all(np.array_equal(one, other) for one, other in zip(made, wanted, strict=True))
-
-
-@pytest.mark.parametrize(("streams", "readings"), [(1, 6), (2, 7), (3, 11)])
-def test_what_takes_little_of_a_frame_is_read_once_for_two_that_are_rendered_at_the_same_time(
-    streams: int, readings: int, monkeypatch: pytest.MonkeyPatch
-):
-    """Memory: of avfr's six graphs `decode` is read for each stream, three for every two, the source's two once."""
-    with_openvino = pytest.importorskip("visavis.runtime.with_openvino")
-    read, runner = [], with_openvino._runner
-    monkeypatch.setattr(with_openvino, "_runner", lambda *given: read.append(given) or runner(*given))
-    generator = load_generator("avfr-256", Engine("cpu", "fp32", streams, "openvino").for_throughput())
-    first, other = seen(generator, 2)
-    person, motion = generator.prepare([first]), generator.analyse(other)
-    together = threading.Barrier(streams)
-
-    def render(_: int) -> None:
-        together.wait()  # so that each of them has a thread
-        person.render([motion], None)
-
-    with ThreadPoolExecutor(streams) as threads:
-        list(threads.map(render, range(streams)))
-    assert len(read) == readings
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -220,7 +166,7 @@ def test_the_network_of_graphs_is_not_there():
 def test_graphs_that_were_let_go_come_back_with_the_same_pictures(name: str, engine: str):
     generator = load_generator(name, Engine("cpu", "fp32", 1, engine))
     assert isinstance(generator.run, PackagedRunner)
-    first, driving = seen(generator, 2)
+    first, driving = talking(generator, 2)
     person, motion = generator.prepare([first]), generator.analyse(driving)
     before = person.render([motion], None)
     held = weakref.ref(generator.run._ready["encode"][0])
@@ -266,7 +212,7 @@ def test_what_is_expected_is_made_once_and_beside_what_goes_on(monkeypatch: pyte
     monkeypatch.setattr(PackagedRunner, "_made", made_by)
     generator = load_generator("avfr-256", Engine("cpu", "fp32", 1, "openvino"))
     generator.expect({Step.RENDER})
-    first, driving = seen(generator, 2)
+    first, driving = talking(generator, 2)
     picture = generator.prepare([first]).render([generator.analyse(driving)], None)
     assert picture.std() > 10
     assert sorted(made) == sorted(
