@@ -41,6 +41,7 @@ equivariance_points = 0.0
 equivariance_jacobians = 0.0
 teacher = 0.5
 teacher_grid = 1.0
+texture = 2.0
 """
 
 
@@ -88,7 +89,7 @@ def test_a_run_keeps_what_is_frozen_and_learns_the_rest(
 ):
     changes = [f"start_from={weights}", f"teacher={weights}", f"precision={precision}"]
     report = train(config, shards, changes, steps=3, out=tmp_path / "run", device="cpu")
-    assert report is not None and {"teacher", "teacher_grid"} <= report.losses.keys()
+    assert report is not None and {"teacher", "teacher_grid", "texture"} <= report.losses.keys()
     theirs, ours = load(weights).tensors, load(tmp_path / "run/weights.safetensors").tensors
     kept = {name for name in ours if name in theirs and torch.equal(ours[name], theirs[name])}
     assert {name for name in ours if name.startswith(tuple(f"{part}." for part in FROZEN))} <= kept

@@ -24,6 +24,7 @@ class LossWeights:
         l1: L1 of equation 4, over an image pyramid, weighted by the mouth and eye map.
         gradient: L1 of the pictures' differences along x and y. Ours.
         structure: one minus SSIM. Ours.
+        texture: difference in the strength of fine edges (:func:`texture_l1`), so that pictures stay sharp. Ours.
         warp: L1 of the warped source alone, so that motion learns before the decoder hides its errors. Ours.
         choice: the L1 of each layer of the composite, weighted by its share, so that every pixel settles on the layer
             that is nearest the truth instead of averaging layers. Ours.
@@ -43,6 +44,7 @@ class LossWeights:
     l1: float = 10.0
     gradient: float = 5.0
     structure: float = 1.0
+    texture: float = 0.0
     warp: float = 2.0
     choice: float = 5.0
     equivariance_points: float = 1.0

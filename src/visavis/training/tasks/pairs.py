@@ -31,6 +31,7 @@ from visavis.training.losses import (
     gradient_l1,
     pyramid_l1,
     structure_loss,
+    texture_l1,
 )
 from visavis.training.perceived import Perceived
 from visavis.training.task import Outcome
@@ -132,6 +133,8 @@ class PairTask(RedrawingTask[Batch, Drawn]):
             "gradient": weights.gradient * gradient_l1(made, real, batch.weight),
             "structure": weights.structure * structure_loss(made, real),
         }
+        if weights.texture:
+            losses["texture"] = weights.texture * texture_l1(made, real)
         if weights.warp:
             losses["warp"] = weights.warp * pyramid_l1(drawn.warped.float(), real, batch.weight)
         if weights.choice and drawn.shares is not None:
