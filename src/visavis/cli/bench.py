@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from visavis.cli.console import print_json
-from visavis.cli.options import EngineName, EngineOption, Json, Threads
+from visavis.cli.options import EngineName, EngineOption, Json, ModelOption, Threads
+from visavis.weights.store import DEFAULT_MODEL
 
 
 def bench(
-    model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
+    model: ModelOption = DEFAULT_MODEL,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     threads: Threads = None,

@@ -15,18 +15,20 @@ from visavis.cli.options import (
     EngineOption,
     Force,
     Json,
+    ModelOption,
     Precision,
     PrecisionOption,
     Threads,
     engine_of,
 )
+from visavis.weights.store import DEFAULT_MODEL
 
 
 def dub(
     video: Annotated[Path, typer.Argument(help="Video of a talking head.")],
     speech: Annotated[Path, typer.Argument(help="Any file with sound.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Video: .mp4, .mov, .mkv, .webm, .gif or .webp.")],
-    model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
+    model: ModelOption = DEFAULT_MODEL,
     face: Annotated[int, typer.Option(min=0, max=3, help="Whose mouth, 0 for the largest face.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of what sound does not tell.")] = 0,
     engine: EngineOption = EngineName.auto,

@@ -15,11 +15,13 @@ from visavis.cli.options import (
     EngineOption,
     Force,
     Json,
+    ModelOption,
     Precision,
     PrecisionOption,
     Threads,
     engine_of,
 )
+from visavis.weights.store import DEFAULT_MODEL
 
 
 def edit(
@@ -35,7 +37,7 @@ def edit(
             "yaw=-45..45, makes a sheet of a picture, and a video goes there and back."
         ),
     ],
-    model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
+    model: ModelOption = DEFAULT_MODEL,
     steps: Annotated[int, typer.Option(min=2, max=25, help="Pictures in the sheet of a range.")] = 7,
     seconds: Annotated[float, typer.Option(min=0.2, max=60, help="Length of a video.")] = 4.0,
     paste_back: Annotated[bool, typer.Option("--paste-back", help="Put the result into the full picture.")] = False,

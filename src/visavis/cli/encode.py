@@ -21,6 +21,7 @@ from visavis.cli.options import (
     Threads,
     lean_engine_of,
 )
+from visavis.weights.store import DEFAULT_MODEL
 
 
 class Mode(str, Enum):
@@ -33,7 +34,7 @@ class Mode(str, Enum):
 def encode(
     video: Annotated[Path, typer.Argument(help="Video of a talking head.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Call to write (.vsv).")],
-    model: Annotated[str, typer.Option(help="Name or path of weights; the receiver needs the same.")] = "avfr-256",
+    model: Annotated[str, typer.Option(help="Name or path of weights; the receiver needs the same.")] = DEFAULT_MODEL,
     mode: Annotated[
         Mode, typer.Option(help="adaptive: coded motion; paper80: keypoints as floats, 80 bytes a frame.")
     ] = Mode.adaptive,

@@ -38,6 +38,7 @@ class EngineName(str, Enum):
     onnx = "onnx"
 
 
+ModelOption = Annotated[str, typer.Option(help="Name or path of weights.")]
 EngineOption = Annotated[
     EngineName,
     typer.Option(help="Who computes the networks; auto takes OpenVINO on x86 processors where it is installed."),

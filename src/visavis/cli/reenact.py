@@ -16,11 +16,13 @@ from visavis.cli.options import (
     EngineOption,
     Force,
     Json,
+    ModelOption,
     Precision,
     PrecisionOption,
     Threads,
     lean_engine_of,
 )
+from visavis.weights.store import DEFAULT_MODEL
 
 
 class Motion(str, Enum):
@@ -34,7 +36,7 @@ def reenact(
     source: Annotated[Path, typer.Argument(help="Picture, or video of which the frame fit best is taken.")],
     driving: Annotated[Path, typer.Argument(help="Video whose head motion and sound drive the source.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Video: .mp4, .mov, .mkv, .webm, .gif or .webp.")],
-    model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
+    model: ModelOption = DEFAULT_MODEL,
     audio: Annotated[Path | None, typer.Option(help="Sound in place of the driving video's, for the lips too.")] = None,
     motion: Annotated[
         Motion, typer.Option(help="relative: change since the nearest pose; absolute: as it is.")

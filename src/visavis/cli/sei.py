@@ -21,6 +21,7 @@ from visavis.cli.options import (
     engine_of,
 )
 from visavis.core.printable import printable
+from visavis.weights.store import DEFAULT_MODEL
 
 app = typer.Typer(help="Motion of a face in SEI messages of H.264 and H.265.", no_args_is_help=True)
 
@@ -29,7 +30,7 @@ app = typer.Typer(help="Motion of a face in SEI messages of H.264 and H.265.", n
 def write(
     video: Annotated[Path, typer.Argument(help="Video of a talking head, of H.264 or H.265.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Video to write: .mp4, .mov or .mkv.")],
-    model: Annotated[str, typer.Option(help="Name or path of weights whose motion has keypoints.")] = "avfr-256",
+    model: Annotated[str, typer.Option(help="Name or path of weights whose motion has keypoints.")] = DEFAULT_MODEL,
     face: Annotated[int, typer.Option(min=0, max=3, help="Which face, 0 for the largest.")] = 0,
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,

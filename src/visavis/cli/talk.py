@@ -15,11 +15,13 @@ from visavis.cli.options import (
     EngineOption,
     Force,
     Json,
+    ModelOption,
     Precision,
     PrecisionOption,
     Threads,
     engine_of,
 )
+from visavis.weights.store import TALKING_MODEL
 
 
 def talk(
@@ -41,7 +43,7 @@ def talk(
         typer.Option(help="How much of the movement counts: head=0.7,lips=1.2,blink=1,eyes=..,brows=..; 1 is all."),
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of blinks, gaze, and the head where no clip tells how.")] = 0,
-    model: Annotated[str, typer.Option(help="Name or path of weights.")] = "avfr-256",
+    model: ModelOption = TALKING_MODEL,
     paste_back: Annotated[bool, typer.Option("--paste-back", help="Put the result into the full picture.")] = False,
     crop: Annotated[
         bool | None, typer.Option("--crop/--no-crop", help="Crop to the face; by default only where it is needed.")

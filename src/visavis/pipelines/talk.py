@@ -30,9 +30,8 @@ from visavis.pipelines.look_ahead import find_source, observe_sources
 from visavis.pipelines.speaks import Rhythmic, Speaks, check_speaks, load_speaker
 from visavis.pipelines.stages import Stages
 from visavis.pipelines.talking import Performance, TalkingPerson
+from visavis.weights.store import TALKING_MODEL
 
-#: The model that talks best, by numbers and by eye; see docs/talk.md.
-TALKING_MODEL = "avfr-256"
 FPS = Fraction(25)
 
 

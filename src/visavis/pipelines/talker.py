@@ -22,8 +22,9 @@ from visavis.pipelines.door import seen_in
 from visavis.pipelines.load import load_generator
 from visavis.pipelines.look_ahead import find_source, observe_sources
 from visavis.pipelines.speaks import Speaks, check_speaks, load_speaker
-from visavis.pipelines.talk import TALKING_MODEL, latency_ms
+from visavis.pipelines.talk import latency_ms
 from visavis.pipelines.talking import Performance, TalkingPerson
+from visavis.weights.store import TALKING_MODEL
 
 
 class Talker:

@@ -13,6 +13,8 @@ from visavis.core.paths import cache_folder
 PACKAGED = Path(__file__).parent / "packaged"
 FOLDER_VARIABLE = "VISAVIS_WEIGHTS"
 DEFAULT_MODEL = "avfr-256"
+#: The model that talks best, by numbers and by eye; see docs/talk.md.
+TALKING_MODEL = "avfr-256"
 _SHOWN = 12
 
 
