@@ -1,10 +1,11 @@
 """Train every row of the ablation: the same data, steps, seed and cost, one more ingredient a row.
 
-python benchmarks/ablation.py SHARDS -o RUNS [--family headgan|rhythmic] [--steps N] [--set KEY=VALUE ...]
+python benchmarks/ablation.py SHARDS -o RUNS [--family NAME] [--steps N] [--set KEY=VALUE ...]
 visavis evaluate --data DATASET --ablation RUNS -o report
 
-Rows are trained one after the other, each in a folder of RUNS with its recipe's name. A row that was begun goes on from
-its last checkpoint, so the same command continues what was interrupted.
+The family's rows are the recipes in a folder of that name: headgan, headgan-continued or rhythmic; avfr's are the
+default. Rows are trained one after the other, each in a folder of RUNS with its recipe's name. A row that was begun
+goes on from its last checkpoint, so the same command continues what was interrupted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 import visavis
 
 RECIPES = Path(visavis.__file__).parent / "training" / "recipes" / "ablation"
+FAMILIES = sorted(path.name for path in RECIPES.iterdir() if path.is_dir())
 
 
 def main() -> int:
@@ -24,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--family", choices=("avfr", "headgan", "rhythmic"), default="avfr")
+    parser.add_argument("--family", choices=("avfr", *FAMILIES), default="avfr")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()

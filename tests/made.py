@@ -8,7 +8,7 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from visavis.face.mesh import LIPS_INNER
 from visavis.face.types import MESH_POINTS
 from visavis.generators.avfr.config import AvfrConfig
 from visavis.generators.avfr.generator import AvfrGenerator
+from visavis.generators.headgan.config import HeadganConfig
+from visavis.generators.headgan.generator import HeadganGenerator
 from visavis.generators.keypoint import FirstOrderModel, KeypointConfig
 from visavis.media.still import write_picture
 from visavis.weights.checkpoint import save
@@ -37,6 +39,15 @@ def tiny_weights(path: Path) -> Path:
     generator = AvfrGenerator(AvfrConfig.tiny())
     generator.network.mesh_model.mean.copy_(torch.from_numpy(tiny_mesh()))
     save(path, generator.network.state_dict(), family="avfr", config=generator.plain_config, meta={"licence": "test"})
+    return path
+
+
+def tiny_heads(path: Path) -> Path:
+    """Write untrained weights of a very small HeadGAN, which hears what the packaged one does."""
+    torch.manual_seed(0)
+    generator = HeadganGenerator(replace(HeadganConfig.tiny(), sound=300))
+    config = generator.plain_config
+    save(path, generator.network.state_dict(), family="headgan", config=config, meta={"licence": "test"})
     return path
 
 

@@ -25,9 +25,10 @@ with atheris.instrument_imports(include=["visavis.codec"]):
     from visavis.core.errors import CodecError
 
 from test_gfv_sei import BASE_BITS, by_hand
-from test_golden_call import CALL
+from test_golden_call import CALL, HELD_CALL, TWO_POINTS
 
-from layouts import points
+from layouts import morphable
+from visavis.motion.layout import Layout
 
 FILE = Path(tempfile.mkdtemp()) / "call.vsv"
 
@@ -37,17 +38,18 @@ def read_packet(data: bytes) -> None:
     parse(data)
 
 
-def read_call(data: bytes) -> None:
-    """A file of packets, followed as far as motion goes."""
+def read_call(data: bytes, layout: Layout = TWO_POINTS) -> None:
+    """A file of packets, followed as far as motion goes, of keypoints by default."""
     FILE.write_bytes(MARK + data)
+    table = plain_table(layout)
     receiver: MotionReceiver | None = None
     assembler, references = PivotAssembler(), PivotStore()
     for packet in map(_parsed, CallReader(FILE)):
         if isinstance(packet, Header) and receiver is None:
-            receiver = MotionReceiver(packet, plain_table(points(2)), references.get)
+            receiver = MotionReceiver(packet, table, references.get)
         elif isinstance(packet, PivotFragment):
             pivot = assembler.push(packet)
-            if pivot is not None and len(pivot.reference) == 4:
+            if pivot is not None and len(pivot.reference) == table.components:
                 references.put(packet.number, pivot.reference)
         elif isinstance(packet, MotionGroup | PointsGroup) and receiver is not None:
             receiver.push(packet)
@@ -82,13 +84,19 @@ def _caught(read: Callable[[], list[list[bytes]]]) -> list[list[bytes]]:
         return []
 
 
-TARGETS = {"packet": read_packet, "call": read_call, "sei": read_sei}
+def read_held(data: bytes) -> None:
+    """A call of coefficients, some of which belong to the person and come with pivots."""
+    read_call(data, morphable())
+
+
+TARGETS = {"packet": read_packet, "call": read_call, "held": read_held, "sei": read_sei}
 
 
 def seeds(target: str) -> Iterator[bytes]:
     """Good bytes to begin with."""
-    packets = [bytes.fromhex(packet) for packet in CALL]
-    yield from {"packet": packets, "call": [b"".join(map(record, packets))], "sei": [by_hand(BASE_BITS)]}[target]
+    points, held = ([bytes.fromhex(packet) for packet in packets] for packets in (CALL, HELD_CALL))
+    calls = {"call": [b"".join(map(record, points))], "held": [b"".join(map(record, held))]}
+    yield from {"packet": [*points, *held], **calls, "sei": [by_hand(BASE_BITS)]}[target]
 
 
 def main() -> None:

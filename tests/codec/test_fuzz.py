@@ -13,7 +13,7 @@ SECONDS = 60
 
 @pytest.mark.slow
 @pytest.mark.fuzz
-@pytest.mark.parametrize("target", ["packet", "call", "sei"])
+@pytest.mark.parametrize("target", ["packet", "call", "held", "sei"])
 def test_no_bytes_make_anything_but_one_error(target: str, tmp_path: Path):
     pytest.importorskip("atheris", reason="coverage-guided fuzzing needs atheris")
     limits = [f"-max_total_time={SECONDS}", "-timeout=5", "-malloc_limit_mb=64", "-rss_limit_mb=2048", "-max_len=4096"]

@@ -14,8 +14,10 @@ from torch import Tensor
 
 import visavis.training
 from made_heads import SOUND, TINY, head_record, sphere_face, write_heads
+from visavis.core.config import build
 from visavis.core.errors import ConfigError
 from visavis.face.mirror import mirror_mesh
+from visavis.generators.headgan.config import HeadganConfig
 from visavis.generators.headgan.network import HeadganNetwork
 from visavis.training.config import TrainConfig, from_values, read_config
 from visavis.training.data.gathered import Gathered, one_draw
@@ -23,9 +25,11 @@ from visavis.training.data.windows import Loader, Windows, between
 from visavis.training.head_losses import HeadganLosses, temporal_l1
 from visavis.training.panel import JudgeConfig, Panel
 from visavis.training.run import train
+from visavis.training.start import find_start
 from visavis.training.tasks import headgan
 from visavis.training.tasks.headgan import HeadganTask
 from visavis.weights.checkpoint import load
+from visavis.weights.store import resolve
 
 RECIPES = Path(visavis.training.__file__).parent / "recipes"
 
@@ -180,19 +184,51 @@ def test_recipes_are_read(name: str):
 
 
 ROWS = sorted((RECIPES / "ablation" / "headgan").glob("[0-9]*.toml"))
+CONTINUED = sorted((RECIPES / "ablation" / "headgan-continued").glob("[0-9]*.toml"))
 
 
-def test_the_rows_of_the_ablation_differ_in_one_thing_each():
-    whole, *others = (read_config(path) for path in ROWS)
+def differences(paths: Sequence[Path]) -> list[dict[str, object]]:
+    """What each row's network has otherwise than the first one's; nothing else differs."""
+    whole, *others = (read_config(path) for path in paths)
     assert all(replace(row, model=whole.model) == whole for row in others)
-    differences = [
+    return [
         {name: value for name, value in asdict(row.model).items() if value != getattr(whole.model, name)}
         for row in others
     ]
-    assert differences == [{"flow": False}, {"sound": 0}, {"landmarks": True}]
 
 
-@pytest.mark.parametrize("path", ROWS, ids=lambda path: path.stem)
+def test_the_rows_of_the_ablation_differ_in_one_thing_each():
+    assert differences(ROWS) == [{"flow": False}, {"sound": 0}, {"landmarks": True}]
+
+
+def test_the_rows_that_go_on_from_the_packaged_weights_differ_in_their_network_alone():
+    """Two compare with the whole model, and what cannot have the mesh's flow with the row that lacks that alone."""
+    mesh = {"mesh_flow": False}
+    assert differences(CONTINUED) == [{"sound": 0}, mesh, {**mesh, "flow": False}, {**mesh, "landmarks": True}]
+    whole = read_config(CONTINUED[0])
+    assert whole.schedule_by == "steps"  # the same work for each row, however busy the machine is
+    assert whole.model == build(HeadganConfig, load(resolve("headgan-256"), tensors=False).config)
+
+
+@pytest.mark.parametrize("path", CONTINUED, ids=lambda path: path.stem)
+def test_a_row_begins_with_what_it_has_of_the_packaged_weights(path: Path):
+    config = read_config(path)
+    start = find_start(config)
+    assert start is not None
+    torch.manual_seed(0)
+    network = HeadganNetwork(config.model)
+    start.load_into(network)
+    packaged, now = start.weights.tensors, network.state_dict()
+    taken = {name for name, tensor in now.items() if name in packaged and packaged[name].shape == tensor.shape}
+    assert all(torch.equal(now[name], packaged[name].to(now[name].dtype)) for name in taken)
+    # Only what sees the mesh's motion among its inputs, or tells how far to trust it, has another shape.
+    new = now.keys() - taken
+    assert all("shared" in name or name.startswith(("flow.out.", "renderer.encoder.convs.0.")) for name in new)
+    assert bool(new) == (not config.model.mesh_flow)
+    assert sum(now[name].numel() for name in new) < 0.01 * sum(tensor.numel() for tensor in now.values())
+
+
+@pytest.mark.parametrize("path", [*ROWS, *CONTINUED], ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_row_of_the_ablation_takes_a_step(path: Path, shards: Path, tmp_path: Path):
     """Every switch of its network, at the smallest sizes."""
     row = read_config(path).model
