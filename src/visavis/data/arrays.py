@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,8 @@ _READERS: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dt
     (1, 0): npy.read_array_header_1_0,
     (2, 0): npy.read_array_header_2_0,
 }
+# A header is a Python literal, and Python 3.11 counts how deep it is in one place for all threads that read one.
+_HEADER = threading.Lock()
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _MOST_DIMENSIONS = 4
 
@@ -56,7 +59,8 @@ class Arrays:
                 version = npy.read_magic(file)  # type: ignore[no-untyped-call]
                 if version not in _READERS:
                     raise DataError(f"damaged priors ('{name}' has a header of an unknown version)")
-                shape, by_columns, found = _READERS[version](file)
+                with _HEADER:
+                    shape, by_columns, found = _READERS[version](file)
                 plain = all(type(length) is int and length >= 0 for length in shape) and len(shape) <= _MOST_DIMENSIONS
                 if found != np.dtype(dtype) or not plain or not fits(shape):
                     raise DataError(f"priors of the wrong kind ('{name}' is {found} {str(shape)[:60]})")
