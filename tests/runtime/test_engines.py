@@ -48,12 +48,6 @@ def needs(name: str) -> Any:
 OTHERS = [needs("openvino"), needs("onnx")]
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "visavis" / "graphs"
-
-
 def on(name: str, precision: str = "fp32") -> Engine:
     return Engine("cpu", precision, 1, name)
 

@@ -51,11 +51,6 @@ OTHERS = [
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from visavis.cli.main import main; main()"
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def pictures(generator: Generator) -> list[Pixels]:
     """The first of a few frames moved by the others, with sound and without."""
     first, *others = talking(generator, 3)

@@ -134,8 +134,9 @@ class AvfrConfig:
     @classmethod
     def live256(cls) -> AvfrConfig:
         """`avfr-256-live`: keypoints and dense motion of `avfr-256`, a light decoder, and no sound."""
-        light = replace(cls.compact256(), sound=False, coarse_heads=True, light=True)
-        return replace(light, light_widths=(24, 48, 96), light_blocks=(2, 2, 2))
+        widths, blocks = (24, 48, 96), (2, 2, 2)
+        base = cls.compact256()
+        return replace(base, sound=False, coarse_heads=True, light=True, light_widths=widths, light_blocks=blocks)
 
     @classmethod
     def tiny(cls) -> AvfrConfig:
